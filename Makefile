@@ -1,0 +1,46 @@
+# Every target sets up its own environment in .venv first; it is built once and reused until
+# pyproject.toml or constraints.txt changes.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python3.14 python; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; \
+	done)
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+
+# One core per process: Ray and pytest bring the processes.
+export OMP_NUM_THREADS ?= 1
+export RAY_USAGE_STATS_ENABLED ?= 0
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile
+
+demo: $(STAMP)  ## offline: build a small dataset, release it, print where the report is
+	$(VENV)/bin/cfanet demo
+
+test: $(STAMP)  ## the whole test suite; under ten minutes on two cores
+	$(PY) -m pytest
+
+check: $(STAMP)  ## lint, format, types, import rules, and the docs in step with the program
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q tests/test_imports.py tests/test_shape.py tests/test_dependencies.py tests/test_docs.py
+
+bench: $(STAMP)  ## measurements: pictures per second, memory, time per stage
+	$(PY) -m benchmarks
+
+clean:  ## remove the environment, caches and what demo and bench wrote
+	rm -rf $(VENV) cfanet-demo bench-out build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found: install one (on Debian or Ubuntu: python3 and python3-venv) or name it with 'make PYTHON=/path/to/python3.11'." >&2; exit 2; }
+	@echo "Setting up $(VENV): a few minutes and several gigabytes, once."
+	rm -f $(VENV)/.installed-*
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
