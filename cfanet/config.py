@@ -1,0 +1,49 @@
+"""Settings of the anonymizer: validated, frozen, hashed with every output. Unknown keys are errors."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """Base of every settings section."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DetectorSettings(Section):
+    """How faces are found."""
+
+    name: Literal["mtcnn"] = "mtcnn"
+    min_face_px: int = Field(12, ge=8, le=512, description="smallest face side looked for, pixels")
+    score: float = Field(0.6, gt=0.0, lt=1.0, description="last-stage confidence at which a region counts as a face")
+
+
+class LoopSettings(Section):
+    """The closed loop: who checks a new face, and what happens when it does not pass."""
+
+    recognizers: tuple[str, ...] = Field(
+        ("identity-branch",), min_length=1, description="recognizers that check each new face; never the auditor's"
+    )
+    fmr: float = Field(1e-3, gt=0.0, lt=0.5, description="false match rate at which their thresholds are taken")
+    threshold: float | None = Field(
+        None, gt=-1.0, lt=1.0, description="one similarity threshold for all of them instead of the calibrated ones"
+    )
+    margin: float = Field(0.02, ge=0.0, lt=0.5, description="how far below the threshold a new face must stay")
+    gallery: bool = Field(True, description="also check each new face against every original of the dataset")
+    max_attempts: int = Field(6, ge=1, le=64, description="attempts per face before it is obscured or withheld")
+    angle_step_deg: float = Field(10.0, ge=0.0, le=90.0, description="added to the angle with every attempt")
+    on_failure: Literal["obscure", "quarantine"] = "obscure"
+
+
+class AnonymizeSettings(Section):
+    """What replaces a face."""
+
+    method: Literal["cfa", "blur", "pixelate", "mask"] = "cfa"
+    generator: str = Field("default", description='"default" or the path of a .safetensors generator')
+    angle_deg: float = Field(90.0, ge=0.0, le=180.0, description="angle between the original and the new identity")
+    obscurer: Literal["blur", "pixelate", "mask"] = Field("mask", description="used where a face cannot be replaced")
+    max_megapixels: float = Field(64.0, gt=0.0, description="larger pictures are quarantined, undecoded")
+    jpeg_quality: int = Field(95, ge=50, le=100)
+    detector: DetectorSettings = DetectorSettings()
+    loop: LoopSettings = LoopSettings()

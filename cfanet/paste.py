@@ -1,0 +1,93 @@
+"""Pasting generated crops back: a soft mask inside each face, and a hard border between neighbours.
+
+Every pixel belongs to at most one face: the one whose ellipse it lies deepest in. So a crop, which may show a part of
+a neighbour, never writes into that neighbour, and a neighbour's original pixels are never written back.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from cfanet.align import Matrix, invert, resample, shift, transform_points
+from cfanet.records import ImageArray
+
+# The face in the aligned crop, as an ellipse in units of its side: brow to chin, cheek to cheek.
+_CENTRE = (0.5, 0.545)
+_RADII = (0.385, 0.42)
+_FEATHER = 0.18  # share of the radius over which the mask fades out
+
+Window = tuple[int, int, int, int]
+"""(left, top, right, bottom) whole pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """One generated crop and where it goes."""
+
+    crop: Tensor  # (1, 3, R, R) float32 in [-1, 1]
+    matrix: Matrix  # picture → crop
+
+
+def window_of(matrix: Matrix, size: int, width: int, height: int) -> Window:
+    """The pixels of a `width` × `height` picture that a crop of side `size` may change; may be empty."""
+    turn = np.linspace(0.0, 2.0 * np.pi, 64, endpoint=False)
+    ellipse = np.stack([_CENTRE[0] + _RADII[0] * np.cos(turn), _CENTRE[1] + _RADII[1] * np.sin(turn)], axis=1) * size
+    points = transform_points(invert(matrix), ellipse)
+    low, high = np.floor(points.min(0)) - 1, np.ceil(points.max(0)) + 2
+    left, top = int(np.clip(low[0], 0, width)), int(np.clip(low[1], 0, height))
+    return left, top, int(np.clip(high[0], left, width)), int(np.clip(high[1], top, height))
+
+
+def depth(matrix: Matrix, size: int, window: Window) -> npt.NDArray[np.float64]:
+    """Normalised distance from the face's centre for each pixel of `window`: 0 there, 1 on the ellipse; (h, w)."""
+    left, top, right, bottom = window
+    xs, ys = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
+    crop = transform_points(matrix, np.stack([xs.ravel(), ys.ravel()], axis=1).astype(np.float64)) / size
+    rho = np.hypot((crop[:, 0] - _CENTRE[0]) / _RADII[0], (crop[:, 1] - _CENTRE[1]) / _RADII[1])
+    result: npt.NDArray[np.float64] = rho.reshape(bottom - top, right - left)
+    return result
+
+
+def paste(image: ImageArray, patches: list[Patch]) -> ImageArray:
+    """Return a copy of an (H, W, 3) uint8 picture with every patch in its place, whatever their order."""
+    result = image.copy()
+    patches = sorted(
+        patches, key=lambda patch: patch.matrix.ravel().tolist()
+    )  # decides who owns a pixel at equal depth
+    everyone = [(patch.matrix, patch.crop.shape[-1]) for patch in patches]
+    for index, patch in enumerate(patches):
+        window = window_of(patch.matrix, patch.crop.shape[-1], image.shape[1], image.shape[0])
+        left, top, right, bottom = window
+        if left >= right or top >= bottom:
+            continue
+        weight = _weight(index, everyone, window)[..., None]
+        placed = _place(patch, window)
+        region = image[top:bottom, left:right]
+        blended = weight * placed + (1.0 - weight) * region
+        # Later patches own other pixels, so the order does not matter where weights are not zero.
+        result[top:bottom, left:right] = np.where(
+            weight > 0.0, np.rint(blended).astype(np.uint8), result[top:bottom, left:right]
+        )
+    return result
+
+
+def _weight(index: int, faces: list[tuple[Matrix, int]], window: Window) -> npt.NDArray[np.float64]:
+    """(h, w) in [0, 1]: 1 inside the face, fading to 0 on its ellipse, and 0 where another face is deeper."""
+    own = depth(*faces[index], window)
+    weight = np.clip((1.0 - own) / _FEATHER, 0.0, 1.0)
+    weight = weight * weight * (3.0 - 2.0 * weight)
+    for other, (matrix, size) in enumerate(faces):
+        if other != index:
+            theirs = depth(matrix, size, window)
+            weight = np.where(theirs <= own if other < index else theirs < own, 0.0, weight)
+    return weight
+
+
+def _place(patch: Patch, window: Window) -> npt.NDArray[np.float64]:
+    """The crop as the picture sees it; (h, w, 3) float64 in [0, 255]."""
+    left, top, right, bottom = window
+    forward = invert(shift(patch.matrix, np.array([left, top], dtype=np.float64)))
+    placed = resample(patch.crop, forward, (bottom - top, right - left))[0].permute(1, 2, 0)
+    return ((placed.double().clamp(-1.0, 1.0) + 1.0) * 127.5).numpy()

@@ -1,0 +1,156 @@
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from cfanet.anonymizer import Anonymizer, Parts
+from cfanet.config import AnonymizeSettings
+from cfanet.identity import IdentityBranch
+from cfanet.obscure import obscured_region
+from cfanet.records import Detection, FaceDecision, ImageStatus, Recognizer
+from cfanet.search import References
+from cfanet.seeds import SeedKey
+from tests.cfanet.tiny import FakeDetector, FakeRecognizer, face_at, noise, tiny_generator
+
+KEY = SeedKey(b"0123456789abcdef0123456789abcdef")
+FACES = [face_at(60, 60, 50), face_at(150, 60, 40)]
+PASS = {"loop": {"threshold": 0.99, "margin": 0.0}}  # random weights hardly move identity: let nearly all pass
+
+
+def build(
+    settings: Mapping[str, object] = PASS,
+    recognizers: Mapping[str, Recognizer] | None = None,
+    galleries: Mapping[str, References] | None = None,
+    key: SeedKey = KEY,
+    faces: list[Detection] | None = None,
+) -> Anonymizer:
+    generator = tiny_generator()
+    loop = recognizers if recognizers is not None else {"identity-branch": IdentityBranch(generator)}
+    detector = FakeDetector(FACES if faces is None else faces)
+    parts = Parts(AnonymizeSettings.model_validate(settings), key, detector, generator, loop, galleries or {})
+    return Anonymizer(parts)
+
+
+def test_every_face_is_replaced_recorded_and_nothing_else_changes() -> None:
+    image = noise(120, 200)
+    (result,) = build().run([image], ["a"])
+    assert result.status == ImageStatus.ANONYMIZED
+    assert result.image is not None
+    assert [face.decision for face in result.faces] == [FaceDecision.REPLACED] * 2
+    for face in FACES:
+        x, y = face.landmarks[2].astype(int)
+        assert (result.image[y - 3 : y + 3, x - 3 : x + 3] != image[y - 3 : y + 3, x - 3 : x + 3]).mean() > 0.9
+    assert np.array_equal(result.image[:8], image[:8])
+    assert np.array_equal(result.image[:, -8:], image[:, -8:])
+
+
+def test_a_result_does_not_depend_on_batch_neighbours_or_order() -> None:
+    images, names = [noise(120, 200, seed) for seed in range(3)], ["a", "b", "c"]
+    together = build().run(images, names)
+    alone = [build().run([image], [name])[0] for image, name in zip(images, names, strict=True)]
+    reverse = build().run(images[::-1], names[::-1])[::-1]
+    for one, two, three in zip(together, alone, reverse, strict=True):
+        assert one.image is not None
+        assert two.image is not None
+        assert three.image is not None
+        assert np.array_equal(one.image, two.image)
+        assert np.array_equal(one.image, three.image)
+        assert one.faces == two.faces == three.faces
+
+
+def test_the_same_key_repeats_and_another_key_gives_other_faces() -> None:
+    image = noise(120, 200)
+    first, again = build().run([image], ["a"])[0], build().run([image], ["a"])[0]
+    other = build(key=SeedKey.random()).run([image], ["a"])[0]
+    renamed = build().run([image], ["b"])[0]
+    assert first.image is not None
+    assert np.array_equal(first.image, again.image)
+    assert not np.array_equal(first.image, other.image)
+    assert not np.array_equal(first.image, renamed.image), "randomness depends on the picture's name"
+
+
+def test_the_loop_goes_on_until_a_face_passes_and_says_how_it_went() -> None:
+    recognizer = FakeRecognizer([0.9, 0.6, 0.2])
+    (result,) = build({}, {"fake": recognizer}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
+    (face,) = result.faces
+    assert (face.attempts, face.requested_angle_deg) == (3, 110.0)
+    (comparison,) = face.comparisons
+    assert comparison.passed
+    assert comparison.similarity == pytest.approx(0.2, abs=1e-6)
+    assert comparison.angle_deg == pytest.approx(np.degrees(np.arccos(0.2)), abs=1e-3)
+
+
+def test_the_margin_keeps_faces_clear_of_the_threshold() -> None:
+    recognizer = FakeRecognizer([0.49, 0.3])
+    (result,) = build({}, {"fake": recognizer}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
+    assert result.faces[0].attempts == 2, "0.49 is below 0.5, but not by the margin"
+
+
+@pytest.mark.parametrize("on_failure", ["obscure", "quarantine"])
+def test_a_face_that_never_passes_is_never_passed_through(on_failure: str) -> None:
+    image = noise(120, 200)
+    settings = {"loop": {"on_failure": on_failure, "max_attempts": 3}}
+    (result,) = build(settings, {"fake": FakeRecognizer([0.9])}, faces=FACES[:1]).run([image], ["a"])
+    (face,) = result.faces
+    assert face.attempts == 3
+    assert face.detail == "did not pass the loop"
+    if on_failure == "quarantine":
+        assert (result.status, result.image, face.decision) == (ImageStatus.QUARANTINED, None, FaceDecision.WITHHELD)
+        return
+    assert (result.status, face.decision, face.method) == (ImageStatus.OBSCURED, FaceDecision.OBSCURED, "mask")
+    left, top, right, bottom = obscured_region(face.box, 200, 120)
+    assert result.image is not None
+    inner = (slice(top + 8, bottom - 8), slice(left + 8, right - 8))
+    assert np.ptp(result.image[inner].astype(int), axis=(0, 1)).max() == 0, "one flat colour"
+
+
+def test_a_new_face_like_someone_in_the_gallery_does_not_pass() -> None:
+    gallery = References(("other#0",), np.array([[0.2, np.sqrt(1 - 0.04)]], dtype=np.float32))
+    recognizer = FakeRecognizer([0.2, 0.2, -0.9])
+    (result,) = build({}, {"fake": recognizer}, {"fake": gallery}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
+    (face,) = result.faces
+    assert face.attempts == 3, "0.2 is far from the original, but is the gallery's person exactly"
+    assert {c.kind: c.reference_id for c in face.comparisons} == {"mated": "original", "gallery": "other#0"}
+
+
+def test_landmarks_that_coincide_are_obscured() -> None:
+    broken = Detection((40, 40, 80, 90), 0.9, np.full((5, 2), 60, np.float32))
+    (result,) = build(faces=[broken]).run([noise(120, 200)], ["a"])
+    assert (result.status, result.faces[0].detail) == (ImageStatus.OBSCURED, "no alignment")
+
+
+def test_a_picture_without_faces_is_returned_as_it_is() -> None:
+    image = noise(60, 60)
+    (result,) = build(faces=[]).run([image], ["a"])
+    assert (result.status, result.faces) == (ImageStatus.NO_FACE, ())
+    assert result.image is not None
+    assert np.array_equal(result.image, image)
+    assert result.image is not image
+
+
+@pytest.mark.parametrize("method", ["blur", "pixelate", "mask"])
+def test_the_classic_methods_obscure_every_face(method: str) -> None:
+    image = noise(120, 200)
+    (result,) = build({"method": method}).run([image], ["a"])
+    assert result.status == ImageStatus.OBSCURED
+    assert [face.method for face in result.faces] == [method] * 2
+    assert result.image is not None
+    assert not np.array_equal(result.image, image)
+
+
+def test_the_check_sees_a_face_nobody_replaced_and_one_that_did_not_change() -> None:
+    image = noise(120, 200)
+    anonymizer = build()
+    (result,) = anonymizer.run([image], ["a"])
+    assert result.image is not None
+    assert anonymizer.check_released(image, result.image, result) == []
+    assert len(anonymizer.check_released(image, image, result)) == 2, "unchanged pixels"
+    missing = build().run([image], ["a"], [FACES[:1]])[0]
+    assert missing.image is not None
+    (left,) = anonymizer.check_released(image, missing.image, missing)
+    assert left.box == FACES[1].box
+
+
+def test_known_detections_are_used_instead_of_the_detector() -> None:
+    (result,) = build(faces=[]).run([noise(120, 200)], ["a"], [FACES])
+    assert len(result.faces) == 2

@@ -1,0 +1,81 @@
+import numpy as np
+import torch
+
+from cfanet.align import Matrix, crop_points, similarity_transform
+from cfanet.paste import Patch, depth, paste, window_of
+
+SIZE = 64
+
+
+def at(x: float, y: float, scale: float) -> Matrix:
+    """Picture → crop for a face whose crop covers `scale` pixels around (x, y)."""
+    target = crop_points(SIZE)
+    return similarity_transform((target / SIZE - 0.5) * scale + np.array([x, y], np.float32), target)
+
+
+def flat(value: float) -> torch.Tensor:
+    return torch.full((1, 3, SIZE, SIZE), value)
+
+
+def test_the_middle_of_the_face_is_replaced_wholly_and_the_surroundings_not_at_all() -> None:
+    image = np.full((200, 200, 3), 60, np.uint8)
+    result = paste(image, [Patch(flat(1.0), at(100, 100, 80))])
+    assert (result[95:110, 95:106] == 255).all()
+    outside = depth(at(100, 100, 80), SIZE, (0, 0, 200, 200)) >= 1
+    assert outside.any()
+    assert (result[outside] == 60).all()
+    assert (image == 60).all(), "the input is not changed"
+
+
+def test_only_its_window_changes() -> None:
+    image = np.zeros((150, 150, 3), np.uint8)
+    matrix = at(40, 50, 70)
+    left, top, right, bottom = window_of(matrix, SIZE, 150, 150)
+    result = paste(image, [Patch(flat(1.0), matrix)])
+    ys, xs = np.nonzero(result.any(-1))
+    assert left <= xs.min()
+    assert xs.max() < right
+    assert top <= ys.min()
+    assert ys.max() < bottom
+
+
+def test_a_patch_never_writes_into_a_neighbours_face() -> None:
+    image = np.zeros((200, 300, 3), np.uint8)
+    one, two = at(120, 100, 100), at(160.7, 100, 100)  # overlapping crops
+    grey, white, black = flat(0.0), flat(1.0), flat(-1.0)
+    window = (0, 0, 300, 200)
+    nearer_one = depth(one, SIZE, window) < depth(two, SIZE, window)
+    first = paste(image, [Patch(grey, one), Patch(white, two)])
+    second = paste(image, [Patch(grey, one), Patch(black, two)])
+    assert np.array_equal(first[nearer_one], second[nearer_one]), "the first face holds nothing of the second patch"
+    assert not np.array_equal(first, second)
+
+
+def test_the_order_of_patches_does_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (200, 300, 3)).astype(np.uint8)
+    patches = [Patch(torch.rand(1, 3, SIZE, SIZE) * 2 - 1, at(x, 100, 110)) for x in (90, 130, 180)]
+    assert np.array_equal(paste(image, patches), paste(image, patches[::-1]))
+
+
+def test_every_pixel_inside_two_faces_is_covered_by_one_of_them() -> None:
+    image = np.zeros((200, 300, 3), np.uint8)
+    one, two = at(120, 100, 100), at(150, 100, 100)
+    result = paste(image, [Patch(flat(1.0), one), Patch(flat(1.0), two)])
+    window = (0, 0, 300, 200)
+    core = np.minimum(depth(one, SIZE, window), depth(two, SIZE, window)) < 0.8
+    assert core.any()
+    assert (result[core] == 255).all(), "no gap of original pixels between neighbours"
+
+
+def test_faces_at_and_beyond_the_border_are_handled() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    assert paste(image, [Patch(flat(1.0), at(2, 50, 80))])[50, 0, 0] == 255
+    assert not paste(image, [Patch(flat(1.0), at(-500, 50, 80))]).any()
+
+
+def test_a_tiny_face_is_averaged_down() -> None:
+    stripes = flat(-1.0)
+    stripes[..., ::2] = 1.0
+    result = paste(np.full((60, 60, 3), 128, np.uint8), [Patch(stripes, at(30, 30, 14))])
+    assert abs(result[28:34, 28:33].astype(float) - 127.5).max() < 40
