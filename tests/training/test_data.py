@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from cfanet.errors import InputError
+from tests.training.prepared import write_prepared
+from training.data import UNKNOWN, FaceSet, PairSampler, augment, load_faces, split_held_out
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> FaceSet:
+    write_prepared(tmp_path)
+    return load_faces(tmp_path, 32)
+
+
+def test_loads_every_face_with_its_label(faces: FaceSet) -> None:
+    assert len(faces) == 16
+    assert faces.pictures.shape == (16, 3, 32, 32)
+    assert sorted(faces.identity.tolist()) == [UNKNOWN] * 4 + [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_averages_down_to_a_smaller_side(tmp_path: Path, faces: FaceSet) -> None:
+    half = load_faces(tmp_path, 16).pictures.float()
+    assert torch.allclose(half, torch.nn.functional.avg_pool2d(faces.pictures.float(), 2), atol=0.51)
+    with pytest.raises(InputError, match="averaged down"):
+        load_faces(tmp_path, 24)
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cfanet prepare"):
+        load_faces(tmp_path / "none", 32)
+
+
+def test_people_are_held_out_not_pictures() -> None:
+    identity = torch.arange(400) // 4
+    faces = FaceSet(torch.zeros(400, 3, 2, 2, dtype=torch.uint8), identity, torch.zeros(400, 4))
+    training, held_out = split_held_out(faces)
+    assert len(training) + len(held_out) == 400
+    assert 20 < len(held_out) < 100
+    assert not set(training.identity.tolist()) & set(held_out.identity.tolist())
+
+
+def test_a_step_has_both_kinds_of_pairs(faces: FaceSet) -> None:
+    lookup = {tuple(e.tolist()): int(i) for e, i in zip(faces.embedding, faces.identity, strict=True)}
+    sampler = PairSampler(faces, 8, seed=0)
+    for step in range(20):
+        pairs = sampler.step(step)
+        assert pairs.same.tolist() == [True] * 4 + [False] * 4
+        for a, b, same in zip(pairs.x_embedding, pairs.y_embedding, pairs.same.tolist(), strict=True):
+            one, two = lookup[tuple(a.tolist())], lookup[tuple(b.tolist())]
+            assert not torch.equal(a, b), "two pictures, not one twice"
+            assert (one == two != UNKNOWN) if same else (one != two or one == UNKNOWN)
+
+
+def test_a_step_is_a_function_of_its_number(faces: FaceSet) -> None:
+    one, two = PairSampler(faces, 8, seed=0), PairSampler(faces, 8, seed=0)
+    for step in (5, 2):
+        assert torch.equal(one.step(step).x, two.step(step).x)
+        assert torch.equal(one.step(step).y, one.step(step).y)
+    assert not torch.equal(one.step(0).x, one.step(1).x)
+    assert not torch.equal(one.step(0).x, PairSampler(faces, 8, seed=1).step(0).x)
+
+
+def test_same_identity_pairs_need_an_identity_with_two_pictures(faces: FaceSet) -> None:
+    with pytest.raises(InputError, match="two pictures"):
+        PairSampler(faces.subset(faces.identity == UNKNOWN), 8, seed=0)
+
+
+def test_augmentation_keeps_shape_and_range_and_changes_pictures() -> None:
+    x = torch.rand(8, 3, 32, 32) * 2 - 1
+    y = augment(x, torch.Generator().manual_seed(0))
+    assert y.shape == x.shape
+    assert float(y.abs().max()) <= 1.0
+    assert all(not torch.equal(a, b) for a, b in zip(x, y, strict=True))

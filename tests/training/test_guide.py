@@ -1,0 +1,37 @@
+import numpy as np
+import torch
+
+from cfanet.align import crop_points, similarity_transform, warp
+from cfanet.recognizers import Descriptor, TorchRecognizer
+from tests.cfanet.portraits import grace_hopper
+from training.guide import Guide
+
+
+class Passthrough(torch.nn.Module):
+    """Returns what it sees, flattened: shows which pixels the recognizer is given."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1)
+
+
+def test_the_guide_sees_in_the_crop_what_the_recognizer_sees_in_the_picture() -> None:
+    image = grace_hopper()
+    five = np.array([[215, 200], [300, 200], [258, 250], [220, 290], [295, 290]], np.float32)
+    recognizer = TorchRecognizer("passthrough", Passthrough(), Descriptor(), "0" * 64)
+    crop = warp(image, similarity_transform(five, crop_points(256)), (256, 256))
+    seen = Guide(recognizer, 256)(crop)
+    expected = torch.nn.functional.normalize(recognizer.network(recognizer.crop(image, five) * 127.5 / 128.0), dim=-1)
+    assert float(torch.cosine_similarity(seen, expected)) > 0.99
+
+
+def test_shaking_changes_the_view_is_repeatable_and_lets_gradients_through() -> None:
+    recognizer = TorchRecognizer("passthrough", Passthrough(), Descriptor(), "0" * 64)
+    guide = Guide(recognizer, 64)
+    crops = torch.rand(3, 3, 64, 64, requires_grad=True)
+    still = guide(crops)
+    shaken = guide(crops, torch.Generator().manual_seed(1))
+    assert not torch.allclose(still, shaken)
+    assert torch.equal(shaken, guide(crops, torch.Generator().manual_seed(1)))
+    shaken[:, 0].sum().backward()
+    assert crops.grad is not None
+    assert float(crops.grad.abs().sum()) > 0

@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from cfanet.errors import WeightsError
+from cfanet.weights import load_generator
+from tests.training.fakes import fake_guide
+from tests.training.prepared import write_prepared
+from training.config import OptimizerSettings, TrainingSettings
+from training.data import FaceSet, PairSampler, load_faces
+from training.export import export_generator
+from training.guide import Guide
+from training.loop import Trainer
+from training.preview import preview, write_preview
+
+NETWORK = {"resolution": 32, "content_size": 8, "width": 8, "max_width": 16, "style_dim": 16, "discriminator_width": 8}
+
+
+def settings(folder: Path, steps: int, losses: dict[str, float] | None = None) -> TrainingSettings:
+    schedule = {"batch": 4, "steps": steps, "own_identity_from": 1, "adversarial_from": 2, "save_every": 2}
+    values = {"data": folder, "guide": "fake", "network": NETWORK, "losses": losses or {}, "schedule": schedule}
+    return TrainingSettings.model_validate(values)
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> FaceSet:
+    write_prepared(tmp_path / "faces")
+    return load_faces(tmp_path / "faces", 32)
+
+
+def trained(tmp_path: Path, faces: FaceSet, steps: int, run: str, **losses: float) -> Trainer:
+    chosen = settings(tmp_path / "faces", steps, losses)
+    trainer = Trainer(chosen, Guide(fake_guide(), 32))
+    trainer.run(PairSampler(faces, 4, 0), tmp_path / run, lambda step, values: None)
+    return trainer
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {f"{n}.{k}": v for n, m in trainer.modules().items() for k, v in m.state_dict().items()}
+
+
+def test_a_run_that_was_stopped_ends_where_an_unbroken_one_does(tmp_path: Path, faces: FaceSet) -> None:
+    whole = trained(tmp_path, faces, 5, "whole")
+    trained(tmp_path, faces, 3, "broken")
+    resumed = trained(tmp_path, faces, 5, "broken")
+    assert resumed.step == whole.step == 5
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_every_loss_is_on_and_finite(tmp_path: Path, faces: FaceSet) -> None:
+    seen: dict[str, float] = {}
+    trainer = Trainer(settings(tmp_path / "faces", 40), Guide(fake_guide(), 32))
+    trainer.run(PairSampler(faces, 4, 0), tmp_path / "run", lambda step, values: seen.update(values))
+    expected = {
+        "reconstruction",
+        "content_same",
+        "colour",
+        "identity",
+        "smooth",
+        "adversarial",
+        "local",
+        "d",
+        "d_local",
+    }
+    assert expected <= set(seen)
+    assert all(torch.isfinite(torch.tensor(value)) for value in seen.values())
+
+
+def test_a_loss_can_be_switched_off(tmp_path: Path, faces: FaceSet) -> None:
+    seen: dict[str, float] = {}
+    chosen = settings(tmp_path / "faces", 4, {"identity": 0.0, "adversarial": 0.0, "local": 0.0})
+    Trainer(chosen, Guide(fake_guide(), 32)).run(
+        PairSampler(faces, 4, 0), tmp_path / "run", lambda step, values: seen.update(values)
+    )
+    assert "reconstruction" in seen
+    assert not {"identity", "smooth", "adversarial", "local", "d"} & set(seen)
+
+
+def test_reconstruction_is_learned(tmp_path: Path, faces: FaceSet) -> None:
+    values: list[float] = []
+    only = {"adversarial": 0.0, "local": 0.0, "identity": 0.0}
+    chosen = settings(tmp_path / "faces", 120, only).model_copy(
+        update={"optimizer": OptimizerSettings(learning_rate=0.01)}
+    )
+    colours = torch.randint(0, 256, (16, 3, 1, 1), generator=torch.Generator().manual_seed(0)).byte()
+    few = FaceSet(colours.expand(16, 3, 32, 32).clone(), faces.identity, faces.embedding)
+    trainer = Trainer(chosen, Guide(fake_guide(), 32))
+    trainer.run(PairSampler(few, 4, 0), tmp_path / "run", lambda step, terms: values.append(terms["reconstruction"]))
+    assert sum(values[-5:]) < 0.5 * sum(values[:5])
+
+
+def test_a_run_refuses_to_continue_with_other_settings(tmp_path: Path, faces: FaceSet) -> None:
+    trained(tmp_path, faces, 2, "run")
+    with pytest.raises(WeightsError, match="losses"):
+        trained(tmp_path, faces, 4, "run", identity=0.5)
+
+
+def test_the_exported_generator_is_the_average_and_knows_its_origin(tmp_path: Path, faces: FaceSet) -> None:
+    trainer = trained(tmp_path, faces, 2, "run")
+    path = tmp_path / "generator.safetensors"
+    export_generator(path, trainer.average, trainer.settings, (faces, faces), trainer.step)
+    loaded = load_generator(str(path))
+    assert loaded.metadata["steps"] == "2"
+    assert loaded.metadata["training_faces"] == "16"
+    for name, value in trainer.average.state_dict().items():
+        assert torch.allclose(loaded.network.state_dict()[name], value, atol=1e-2), name
+    grid = preview(loaded.network, faces, loaded.spread, rows=2)
+    assert grid.shape == (3, 2 * 32, 7 * 32)
+    write_preview(tmp_path / "preview.png", grid)
+    assert (tmp_path / "preview.png").stat().st_size > 1000

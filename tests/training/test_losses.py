@@ -1,0 +1,63 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from training import losses
+
+
+def rand(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def test_reconstruction_is_the_mean_absolute_difference_per_picture() -> None:
+    x, y = rand(3, 3, 8, 8), rand(3, 3, 8, 8) * 0.5
+    expected = torch.stack([F.l1_loss(a, b) for a, b in zip(x, y, strict=True)])
+    assert torch.allclose(losses.reconstruction(x, y), expected)
+    assert float(losses.reconstruction(x, x).max()) == 0.0
+
+
+def test_pooled_colour_ignores_detail_and_sees_light() -> None:
+    x = rand(2, 3, 32, 32)
+    checker = (torch.arange(32)[:, None] + torch.arange(32)[None]) % 2 * 2.0 - 1.0
+    assert float(losses.pooled_colour(x, x + checker).max()) < 1e-6
+    assert float(losses.pooled_colour(x, x + 0.3).min()) == pytest.approx(0.3, abs=1e-5)
+
+
+def test_masked_mean_takes_only_its_rows_and_survives_none() -> None:
+    values = torch.tensor([1.0, 2.0, 30.0])
+    assert float(losses.masked_mean(values, torch.tensor([True, True, False]))) == 1.5
+    assert float(losses.masked_mean(values, torch.zeros(3, dtype=torch.bool))) == 0.0
+
+
+def test_the_identity_terms_are_equation_4() -> None:
+    a, b, c = (F.normalize(rand(4, n), dim=-1)[:, :8] for n in (8, 9, 10))
+    for term in (losses.generated_identity, losses.encoded_identity):
+        assert torch.allclose(term(a, b), (1 - F.cosine_similarity(a, b)).mean())
+        assert float(term(b, b)) == pytest.approx(0.0, abs=1e-6)
+        assert float(term(-b, b)) == pytest.approx(2.0, abs=1e-6)
+    assert not torch.allclose(losses.generated_identity(a, b), losses.encoded_identity(c, b))
+
+
+def test_smoothness_is_one_minus_cosine_and_keeps_its_gradient_where_that_rounds_away() -> None:
+    u, v = rand(5, 32), rand(5, 33)[:, :32]
+    assert torch.allclose(losses.identity_smoothness(u, v), (1 - F.cosine_similarity(u, v)).mean(), atol=1e-6)
+    near = (u + 1e-4 * v).requires_grad_()
+    losses.identity_smoothness(u, near).backward()
+    assert near.grad is not None
+    assert float(near.grad.abs().sum()) > 0
+    assert float((1 - F.cosine_similarity(u, u + 1e-5 * v)).abs().max()) < 1e-6
+
+
+def test_the_minimax_sides_are_the_logistic_losses() -> None:
+    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5])
+    expected = -torch.log(torch.sigmoid(real)).mean() - torch.log(1 - torch.sigmoid(fake)).mean()
+    assert torch.allclose(losses.discriminates(real, fake), expected, atol=1e-6)
+    assert float(losses.fools(torch.zeros(3))) == pytest.approx(math.log(2))
+
+
+def test_r1_is_the_squared_gradient() -> None:
+    x = rand(2, 3, 4, 4).requires_grad_()
+    logits = (x * 3.0).sum((1, 2, 3))
+    assert float(losses.r1_penalty(logits, x)) == pytest.approx(9.0 * 48)

@@ -1,0 +1,163 @@
+"""Prepared faces in memory, and the pairs of a step: a function of (seed, step) alone, so that a run can resume."""
+
+import io
+import tarfile
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from cfanet.errors import InputError
+
+UNKNOWN = -1  # identity of a face without a label
+_HELD_OUT_OF = 8  # every eighth identity is kept for evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class FaceSet:
+    """Aligned faces."""
+
+    pictures: Tensor  # (N, 3, R, R) uint8
+    identity: Tensor  # (N,) int64, UNKNOWN where there is no label
+    embedding: Tensor  # (N, d) float32 unit-norm: R_id of the full-resolution face
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def subset(self, keep: Tensor) -> "FaceSet":
+        """The faces where the boolean mask `keep` (N,) is true."""
+        return FaceSet(self.pictures[keep], self.identity[keep], self.embedding[keep])
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """One step's batch; the first half are same-identity pairs, the second half different people."""
+
+    x: Tensor  # (B, 3, R, R) float32 in [-1, 1]: gives the content
+    y: Tensor  # (B, 3, R, R): gives the identity
+    x_embedding: Tensor  # (B, d)
+    y_embedding: Tensor  # (B, d)
+    same: Tensor  # (B,) bool
+
+
+def load_faces(folder: Path, resolution: int) -> FaceSet:
+    """Read every prepared shard of `folder`, averaged down to `resolution`; InputError when there is none."""
+    shards = sorted(folder.glob("*.npz"))
+    if not shards:
+        raise InputError(f"{folder} holds no prepared faces: run `cfanet prepare SRC {folder}` first")
+    pictures, names, embeddings = [], [], []
+    for index in shards:
+        rows = np.load(index)
+        pictures.append(_read_crops(index.with_suffix(".tar"), resolution))
+        names += [str(name) for name in rows["identity"]]
+        embeddings.append(torch.from_numpy(rows["embedding"]))
+    codes = {name: code for code, name in enumerate(sorted(set(names) - {""}))}
+    identity = torch.tensor([codes.get(name, UNKNOWN) for name in names])
+    return FaceSet(torch.cat(pictures), identity, torch.cat(embeddings))
+
+
+def split_held_out(faces: FaceSet) -> tuple[FaceSet, FaceSet]:
+    """(training, held-out) faces; people, not pictures, are held out, chosen by a hash of their code."""
+    codes = sorted(set(faces.identity.tolist()) - {UNKNOWN})
+    held = [c for c in codes if int.from_bytes(sha256(str(c).encode()).digest()[:4], "big") % _HELD_OUT_OF == 0]
+    mask = torch.isin(faces.identity, torch.tensor(held, dtype=torch.int64))
+    return faces.subset(~mask), faces.subset(mask)
+
+
+class PairSampler:
+    """Draws the pairs of any step."""
+
+    def __init__(self, faces: FaceSet, batch: int, seed: int) -> None:
+        """InputError when no identity has two pictures and so no same-identity pair exists."""
+        self._faces, self._batch, self._seed = faces, batch, seed
+        groups = {}
+        for code in sorted(set(faces.identity.tolist()) - {UNKNOWN}):
+            members = (faces.identity == code).nonzero()[:, 0]
+            if len(members) >= 2:
+                groups[code] = members
+        if not groups:
+            raise InputError("no identity has two pictures: same-identity pairs need at least one that does")
+        self._groups = list(groups.values())
+
+    def step(self, step: int) -> Pairs:
+        """The batch of `step`."""
+        rng = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
+        half = self._batch // 2
+        x1, y1 = zip(*(self._same(rng) for _ in range(half)), strict=True)
+        x2, y2 = zip(*(self._different(rng) for _ in range(half)), strict=True)
+        xs, ys = torch.tensor(x1 + x2), torch.tensor(y1 + y2)
+        faces = self._faces
+        same = torch.arange(self._batch) < half
+        x = _mirror(_to_float(faces.pictures[xs]), rng)
+        y = _mirror(_to_float(faces.pictures[ys]), rng)
+        return Pairs(x, augment(y, rng), faces.embedding[xs], faces.embedding[ys], same)
+
+    def _same(self, rng: torch.Generator) -> tuple[int, int]:
+        group = self._groups[_randint(len(self._groups), rng)]
+        first, second = torch.randperm(len(group), generator=rng)[:2]
+        return int(group[first]), int(group[second])
+
+    def _different(self, rng: torch.Generator) -> tuple[int, int]:
+        while True:
+            first, second = _randint(len(self._faces), rng), _randint(len(self._faces), rng)
+            a, b = int(self._faces.identity[first]), int(self._faces.identity[second])
+            if first != second and (a == UNKNOWN or a != b):
+                return first, second
+
+
+def augment(pictures: Tensor, rng: torch.Generator) -> Tensor:
+    """What the identity branch must not depend on: brightness, contrast, saturation, resolution, a hidden patch.
+
+    (N, 3, R, R) in [-1, 1] → the same shape.
+    """
+    n, _, side, _ = pictures.shape
+    gain = 1.0 + 0.25 * torch.randn(n, 1, 1, 1, generator=rng)
+    shift = 0.15 * torch.randn(n, 1, 1, 1, generator=rng)
+    saturation = torch.empty(n, 1, 1, 1).uniform_(0.2, 1.5, generator=rng)
+    grey = pictures.mean(1, keepdim=True)
+    out = ((grey + saturation * (pictures - grey)) * gain + shift).clamp(-1, 1)
+    for i in range(n):
+        if torch.rand((), generator=rng) < 0.3:
+            small = int(side * float(torch.empty(()).uniform_(0.35, 0.8, generator=rng)))
+            low = F.interpolate(out[i : i + 1], size=(small, small), mode="area")
+            out[i : i + 1] = F.interpolate(low, size=(side, side), mode="bilinear", align_corners=False)
+        if torch.rand((), generator=rng) < 0.3:
+            hole = side // 4
+            top, left = _randint(side - hole, rng), _randint(side - hole, rng)
+            out[i, :, top : top + hole, left : left + hole] = 0.0
+    return out
+
+
+def _mirror(pictures: Tensor, rng: torch.Generator) -> Tensor:
+    flip = torch.rand(len(pictures), generator=rng) < 0.5
+    return torch.where(flip[:, None, None, None], pictures.flip(-1), pictures)
+
+
+def _to_float(pictures: Tensor) -> Tensor:
+    return pictures.float() / 127.5 - 1.0
+
+
+def _randint(high: int, rng: torch.Generator) -> int:
+    return int(torch.randint(high, (), generator=rng))
+
+
+def _read_crops(path: Path, resolution: int) -> Tensor:
+    crops = []
+    with tarfile.open(path) as tar:
+        for member in tar:
+            file = tar.extractfile(member)
+            assert file is not None, f"{path}: {member.name} is not a file"
+            pixels = np.asarray(Image.open(io.BytesIO(file.read())).convert("RGB"))
+            crops.append(torch.from_numpy(pixels.copy()).permute(2, 0, 1))
+    stacked = torch.stack(crops)
+    if stacked.shape[-1] == resolution:
+        return stacked
+    if stacked.shape[-1] % resolution:
+        raise InputError(f"{path}: crops of {stacked.shape[-1]} px cannot be averaged down to {resolution} px")
+    parts = [F.avg_pool2d(part.float(), stacked.shape[-1] // resolution) for part in torch.split(stacked, 512)]
+    return torch.cat(parts).round().clamp(0, 255).byte()

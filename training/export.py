@@ -1,0 +1,57 @@
+"""From a run's averaged weights to the generator file users load: spread, thresholds, and where it comes from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cfanet.networks.generator import Generator
+from cfanet.weights import IdentitySpread, save_generator
+from training.config import TrainingSettings
+from training.data import FaceSet
+
+FMRS = (1e-2, 1e-3, 1e-4)
+_MIN_FALSE_MATCHES = 5  # a threshold rests on at least so many non-mated pairs above it
+
+
+@torch.inference_mode()
+def identity_vectors(generator: Generator, pictures: Tensor, batch: int = 64) -> Tensor:
+    """z_id of (N, 3, R, R) uint8 pictures; (N, d) float32 unit-norm."""
+    device = next(generator.parameters()).device
+    parts = [generator.identify(part.to(device).float() / 127.5 - 1.0).cpu() for part in torch.split(pictures, batch)]
+    return torch.cat(parts)
+
+
+def fit_thresholds(vectors: Tensor, identity: Tensor) -> dict[float, float]:
+    """Similarity thresholds of `vectors` (N, d) at each FMR the number of non-mated pairs supports."""
+    similarity = (vectors.double() @ vectors.double().T).numpy()
+    rows, columns = np.triu_indices(len(vectors), 1)
+    labels = identity.numpy()
+    impostors = np.sort(similarity[rows, columns][labels[rows] != labels[columns]])[::-1]
+    thresholds = {}
+    for fmr in FMRS:
+        allowed = int(fmr * len(impostors))
+        if allowed >= _MIN_FALSE_MATCHES:
+            thresholds[fmr] = float(impostors[allowed])  # `allowed` pairs lie strictly above
+    return thresholds
+
+
+def export_generator(
+    path: Path, generator: Generator, settings: TrainingSettings, faces: tuple[FaceSet, FaceSet], step: int
+) -> dict[float, float]:
+    """Write the generator; `faces` are (training, held-out). Returns the thresholds stored with it."""
+    training, held_out = faces
+    thresholds = fit_thresholds(identity_vectors(generator, held_out.pictures), held_out.identity)
+    notes = {
+        "steps": str(step),
+        "pictures_seen": str(step * settings.schedule.batch),
+        "guide": settings.guide.rpartition("/")[2],
+        "training_faces": str(len(training)),
+        "held_out_faces": str(len(held_out)),
+        "losses": json.dumps(settings.losses.model_dump(), sort_keys=True),
+        "network": json.dumps(settings.network.model_dump(), sort_keys=True),
+    }
+    save_generator(path, generator, IdentitySpread.measure(training.embedding), thresholds, notes)
+    return thresholds

@@ -1,0 +1,212 @@
+"""The training loop: alternating pairs, Eq. 1–9, two discriminators, an average of the weights, exact resume."""
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cfanet.hypersphere import slerp
+from cfanet.networks.discriminator import Discriminator, LocalDiscriminator, random_patches
+from cfanet.networks.generator import Generator
+from training import losses
+from training.checkpoint import STATE_FILE, load_state, save_state
+from training.config import TrainingSettings
+from training.data import Pairs, PairSampler
+from training.guide import Guide
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What one forward pass of the generator produced."""
+
+    pairs: Pairs
+    cross: Tensor  # (B, 3, R, R): content of x, identity of y
+    full: Tensor  # (B,) bool: pairs on which Eq. 4 and 8 are computed
+    restored: Tensor  # (full pairs, 3, R, R): content and identity of x
+    content: Tensor  # z_con of x
+    z_x: Tensor  # (B, d)
+    z_y: Tensor  # (B, d)
+
+
+class Trainer:
+    """Owns the networks and optimizers of one run."""
+
+    def __init__(self, settings: TrainingSettings, guide: Guide, device: str = "cpu") -> None:
+        self.settings = settings
+        self.device = torch.device(device)
+        network, optimizer = settings.network, settings.optimizer
+        torch.manual_seed(settings.schedule.seed)
+        self.guide = guide.to(self.device)
+        self.generator = Generator(network.generator(guide.recognizer.dim))
+        self.discriminator = Discriminator(network.resolution, network.discriminator_width, network.max_width)
+        self.local = LocalDiscriminator(network.patch_size, network.discriminator_width, network.max_width)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        for module in self.modules().values():
+            module.to(self.device).to(memory_format=torch.channels_last)
+
+        def adam(rate: float, *modules: nn.Module) -> torch.optim.Adam:
+            parameters = [p for module in modules for p in module.parameters()]
+            return torch.optim.Adam(parameters, lr=rate, betas=optimizer.betas)
+
+        self.generator_optimizer = adam(optimizer.learning_rate, self.generator)
+        self.judges_optimizer = adam(optimizer.judges_learning_rate, self.discriminator, self.local)
+        self.step = 0
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Every network whose weights are part of the state."""
+        return {
+            "generator": self.generator,
+            "average": self.average,
+            "discriminator": self.discriminator,
+            "local": self.local,
+        }
+
+    def run(self, sampler: PairSampler, output: Path, report: Report, minutes: float = math.inf) -> None:
+        """Train until the settings' last step or for `minutes`; saves regularly and at the end; resumes."""
+        output.mkdir(parents=True, exist_ok=True)
+        state = output / STATE_FILE
+        optimizers: dict[str, torch.optim.Optimizer] = {
+            "adam": self.generator_optimizer,
+            "adam_judges": self.judges_optimizer,
+        }
+        canonical = self.settings.model_dump_json()
+        if state.exists():
+            self.step = load_state(state, self.modules(), optimizers, canonical)
+            log.info("resumed at step %d", self.step)
+        deadline = time.monotonic() + minutes * 60
+        while self.step < self.settings.schedule.steps and time.monotonic() < deadline:
+            values = self.train_step(sampler.step(self.step))
+            self.step += 1
+            report(self.step, values)
+            if self.step % self.settings.schedule.save_every == 0:
+                save_state(state, self.step, self.modules(), optimizers, canonical)
+        save_state(state, self.step, self.modules(), optimizers, canonical)
+
+    def train_step(self, pairs: Pairs) -> dict[str, float]:
+        """One update of the generator and, once they are on, of the discriminators; returns the loss terms."""
+        pairs = self._to_device(pairs)
+        rng = torch.Generator().manual_seed(self.settings.schedule.seed * 7_919 + self.step)
+        values: dict[str, Tensor] = {}
+        with self._autocast():
+            made = self._generate(pairs, rng)
+            total = self._generator_loss(made, rng, values)
+        self.generator_optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.generator_optimizer.step()
+        self._update_average()
+        if self._adversarial:
+            self._train_judges(made, rng, values)
+        return {name: float(value.detach()) for name, value in values.items()}
+
+    @property
+    def _adversarial(self) -> bool:
+        weights = self.settings.losses
+        return self.step >= self.settings.schedule.adversarial_from and weights.adversarial + weights.local > 0
+
+    def _generate(self, pairs: Pairs, rng: torch.Generator) -> Step:
+        content, z_x = self.generator.encode(pairs.x)
+        z_y = self.generator.identify(pairs.y)
+        as_x, as_y = pairs.x_embedding, pairs.y_embedding
+        if self.step >= self.settings.schedule.own_identity_from:
+            own = (torch.rand(len(z_x), 1, generator=rng) < 0.5).to(self.device)
+            as_x, as_y = torch.where(own, z_x, as_x), torch.where(own, z_y, as_y)
+        # Where x and y are the same person, Eq. 1 already asks for x itself: the rest can be left out there.
+        full = torch.ones_like(pairs.same) if self.settings.losses.every_pair else ~pairs.same
+        both = self.generator.decode(torch.cat([content, content[full]]), torch.cat([as_y, as_x[full]])).float()
+        return Step(pairs, both[: len(content)], full, both[len(content) :], content, z_x, z_y)
+
+    def _generator_loss(self, made: Step, rng: torch.Generator, values: dict[str, Tensor]) -> Tensor:
+        """Eq. 9; fills `values` with its unweighted terms."""
+        weights, pairs, full = self.settings.losses, made.pairs, made.full
+        values["reconstruction"] = losses.reconstruction(pairs.x[full], made.restored).mean()
+        values["content_same"] = losses.masked_mean(losses.reconstruction(pairs.x, made.cross), pairs.same)
+        values["colour"] = losses.masked_mean(losses.pooled_colour(pairs.x, made.cross), ~pairs.same)
+        total = (
+            weights.reconstruction * values["reconstruction"]
+            + weights.content * values["content_same"]
+            + weights.colour * values["colour"]
+        )
+        if weights.identity > 0:
+            seen = self.guide(made.cross[full], rng)
+            values["identity"] = losses.generated_identity(seen, pairs.y_embedding[full])
+            values["distil"] = losses.encoded_identity(made.z_y, pairs.y_embedding)
+            total = total + weights.identity * (values["identity"] + weights.distil * values["distil"])
+            with torch.no_grad():
+                values["cos_own"] = losses.cosine(seen, pairs.x_embedding[full])[~pairs.same[full]].mean()
+            if weights.smooth > 0 and self.step % weights.smooth_every == 0:
+                values["smooth"] = self._smoothness(made, rng)
+                total = total + weights.identity * weights.smooth * weights.smooth_every * values["smooth"]
+        if self._adversarial:
+            fakes = torch.cat([made.cross, made.restored])
+            values["adversarial"] = losses.fools(self.discriminator(fakes))
+            values["local"] = losses.fools(self._local_logits(made.cross, pairs.x, ~pairs.same, rng))
+            total = total + weights.adversarial * values["adversarial"] + weights.local * values["local"]
+        return total
+
+    def _smoothness(self, made: Step, rng: torch.Generator) -> Tensor:
+        """Eq. 5 on a quarter of the batch, in float32: ε = 1e-4 does not survive half precision."""
+        n = max(1, len(made.z_x) // 4)
+        t = torch.rand(n, generator=rng).to(self.device)
+        epsilon = self.settings.losses.smooth_epsilon
+        with torch.autocast(self.device.type, enabled=False):
+            content, u, v = made.content[:n].float(), made.z_x[:n].float(), made.z_y[:n].float()
+            here = self.generator.decode(content, slerp(u, v, t))
+            there = self.generator.decode(content, slerp(u, v, t + epsilon))
+            return losses.identity_smoothness(self.guide(here), self.guide(there))
+
+    def _local_logits(self, pictures: Tensor, references: Tensor, keep: Tensor, rng: torch.Generator) -> Tensor:
+        network = self.settings.network
+        patches = random_patches(pictures[keep], network.patches, network.patch_size, rng)
+        reference = random_patches(references[keep], network.patches, network.patch_size, rng)
+        logits: Tensor = self.local(patches, reference)
+        return logits
+
+    def _train_judges(self, made: Step, rng: torch.Generator, values: dict[str, Tensor]) -> None:
+        """One update of D and D_local; R1 lazily."""
+        weights, real = self.settings.losses, made.pairs.x
+        cross, restored, all_rows = made.cross.detach(), made.restored.detach(), torch.ones_like(made.pairs.same)
+        with self._autocast():
+            fakes = self.discriminator(torch.cat([cross, restored]))
+            values["d"] = losses.discriminates(self.discriminator(real), fakes)
+            local_fake = self._local_logits(cross, real, ~made.pairs.same, rng)
+            values["d_local"] = losses.discriminates(self._local_logits(real, real, all_rows, rng), local_fake)
+            total = values["d"] + values["d_local"]
+        if weights.r1 > 0 and self.step % weights.r1_every == 0:
+            probe = real.detach().requires_grad_()
+            with torch.autocast(self.device.type, enabled=False):
+                penalty = losses.r1_penalty(self.discriminator(probe), probe)
+            total = total + weights.r1 * weights.r1_every * penalty
+        self.judges_optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.judges_optimizer.step()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        pictures = (self.step + 1) * self.settings.schedule.batch
+        half_life = min(self.settings.optimizer.ema_pictures, pictures * 0.1)
+        keep = 0.5 ** (self.settings.schedule.batch / max(half_life, 1e-8))
+        for mean, value in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+            mean.lerp_(value, 1.0 - keep)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _to_device(self, pairs: Pairs) -> Pairs:
+        device = self.device
+        return Pairs(
+            pairs.x.to(device, memory_format=torch.channels_last),
+            pairs.y.to(device, memory_format=torch.channels_last),
+            pairs.x_embedding.to(device),
+            pairs.y_embedding.to(device),
+            pairs.same.to(device),
+        )

@@ -1,0 +1,62 @@
+"""The paper's losses, one function an equation. All return scalars unless a shape is stated."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def cosine(u: Tensor, v: Tensor) -> Tensor:
+    """Cos(·, ·) of (N, d) vectors, in float32; (N,)."""
+    return F.cosine_similarity(u.float(), v.float(), dim=-1)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of (N,) values where (N,) mask is true; 0 when it never is."""
+    weight = mask.to(values.dtype)
+    return (values * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+def reconstruction(x: Tensor, restored: Tensor) -> Tensor:
+    """Eq. 8, and Eq. 1 with x^cross: L1 per picture; (N, 3, R, R) twice → (N,)."""
+    return (x.float() - restored.float()).abs().mean((1, 2, 3))
+
+
+def pooled_colour(x: Tensor, cross: Tensor, cells: int = 8) -> Tensor:
+    """Ours: L1 between colours averaged over `cells` × `cells` regions; lighting and layout without detail; (N,)."""
+    a, b = F.adaptive_avg_pool2d(x.float(), cells), F.adaptive_avg_pool2d(cross.float(), cells)
+    return (a - b).abs().mean((1, 2, 3))
+
+
+def fools(logits: Tensor) -> Tensor:
+    """−log D(fake): the generator's side of Eq. 2 and Eq. 7 (non-saturating)."""
+    return F.softplus(-logits.float()).mean()
+
+
+def discriminates(real: Tensor, fake: Tensor) -> Tensor:
+    """−log D(real) − log(1 − D(fake)): the discriminator's side of Eq. 2 and Eq. 7."""
+    return F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean()
+
+
+def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
+    """E |∇_x D(x)|² on real pictures (Mescheder et al., 2018); `real` must require gradients."""
+    (gradient,) = torch.autograd.grad(logits.float().sum(), real, create_graph=True)
+    return gradient.float().square().sum((1, 2, 3)).mean()
+
+
+def generated_identity(of_cross: Tensor, of_y: Tensor) -> Tensor:
+    """First term of Eq. 4: 1 − Cos(R_id(x^cross), R_id(y)); (N, d) each."""
+    return (1.0 - cosine(of_cross, of_y)).mean()
+
+
+def encoded_identity(z_y: Tensor, of_y: Tensor) -> Tensor:
+    """Second term of Eq. 4: 1 − Cos(z_y, R_id(y)); (N, d) each."""
+    return (1.0 - cosine(z_y, of_y)).mean()
+
+
+def identity_smoothness(at_t: Tensor, at_t_plus: Tensor) -> Tensor:
+    """Eq. 5 as |u − v|² / 2, which equals 1 − Cos(u, v) for unit vectors and does not vanish by rounding.
+
+    `at_t`, `at_t_plus` (N, d): R_id of the faces decoded at slerp(z_x, z_y, t) and (…, t + ε), float32.
+    """
+    u, v = F.normalize(at_t.float(), dim=-1), F.normalize(at_t_plus.float(), dim=-1)
+    return ((u - v).square().sum(-1) / 2.0).mean()
