@@ -1,0 +1,259 @@
+"""Anonymization of one work item: decode, replace, encode, look again at what would be released, write."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from audit.gallery import load, read_shard
+from audit.records import EnrolledPicture
+from cfanet.errors import PictureError
+from cfanet.images import Picture, decode, encode
+from cfanet.records import Detection, FaceDecision, ImageArray, ImageResult, ImageStatus
+from cfanet.search import References
+from jobs.codecs.shard import Member, Refusal, Sample, ShardWriter, WorkItem, unsafe_name
+from jobs.manifest import Manifest, delete_manifest
+from jobs.pictures import SourcePicture, looks_like_picture, source_pictures, wants_pictures
+from jobs.plan import codec_for
+from jobs.record import ShardRecord
+from jobs.storage import open_storage
+from jobs.worker import JobContext
+
+_EXTRA_PASSES = 2  # how often a face seen only in the encoded picture is added and the picture done again
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A sample, its pictures decoded."""
+
+    sample: Sample
+    pictures: tuple[SourcePicture, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """One picture, done: `data` is the file to release, None when it is withheld for `why`."""
+
+    source: SourcePicture
+    result: ImageResult | None
+    data: bytes | None
+    why: tuple[str, str] = ("", "")
+
+
+class AnonymizeWorker:
+    """Anonymizes one work item at a time."""
+
+    def __init__(self, context: JobContext) -> None:
+        """Load the networks and the gallery that new faces are checked against."""
+        self._context = context
+        self._settings = context.config.anonymize
+        self._keep = frozenset(context.config.destination.keep_members)
+        galleries: dict[str, References] = {}
+        self._anonymizer = context.tools(context.config).anonymizer(context.key, galleries)
+        if self._settings.loop.gallery:  # filled now: only the anonymizer knows the names of its recognizers
+            for name in self._anonymizer.loop_recognizers:
+                galleries[name] = load(context.config.gallery_dir, name)
+
+    def process(self, item: WorkItem) -> Manifest:
+        """Write the item's output, ledger and quarantine list, and then its manifest."""
+        config = self._context.config
+        source, destination = open_storage(config.source.uri), open_storage(config.destination.uri)
+        enrolled = {picture.sample_key: picture for picture in read_shard(config.gallery_dir, item.shard)}
+        record = ShardRecord(item)
+        # From here on the old manifest, if any, would describe files that are about to change.
+        delete_manifest(destination, item.shard)
+        codec = codec_for(item.format)
+        with codec.writer(destination, item) as writer:
+            for batch in self._batches(codec.read(source, item, self._wants), record):
+                self._process_batch(batch, enrolled, record, writer)
+        return record.close(destination, self._context, self._anonymizer.model_digest, writer.outputs())
+
+    def _wants(self, extension: str) -> bool:
+        return wants_pictures(extension) or extension in self._keep
+
+    def _batches(self, samples: Iterator[Sample | Refusal], record: ShardRecord) -> Iterator[list[_Prepared | Refusal]]:
+        """Group samples so that a batch holds at most `batch_size` pictures and `max_megapixels` (or one sample)."""
+        batch: list[_Prepared | Refusal] = []
+        count, pixels = 0, 0
+        for sample in samples:
+            if isinstance(sample, Refusal):
+                batch.append(sample)
+                continue
+            with record.clock.step("decode"):
+                pictures = tuple(source_pictures(sample, self._settings.max_megapixels))
+            size = sum(p.picture.pixels.size // 3 for p in pictures if p.picture is not None)
+            too_many = count + len(pictures) > self._context.config.run.batch_size
+            if batch and (too_many or pixels + size > self._settings.max_megapixels * 1e6):
+                yield batch
+                batch, count, pixels = [], 0, 0
+            batch.append(_Prepared(sample, pictures))
+            count, pixels = count + len(pictures), pixels + size
+        if batch:
+            yield batch
+
+    def _process_batch(
+        self,
+        batch: Sequence[_Prepared | Refusal],
+        enrolled: dict[str, EnrolledPicture],
+        record: ShardRecord,
+        writer: ShardWriter,
+    ) -> None:
+        sources = [picture for entry in batch if isinstance(entry, _Prepared) for picture in entry.pictures]
+        with record.clock.step("anonymize"):
+            results = self._run(sources, enrolled)
+        with record.clock.step("encode_and_check"):
+            done = {source.id: self._finish(source, results.get(source.id), enrolled) for source in sources}
+        with record.clock.step("write"):
+            for entry in batch:
+                if isinstance(entry, Refusal):
+                    record.refuse(entry)
+                    _remove_refused(entry, writer)
+                else:
+                    self._write_sample(entry.sample, [done[picture.id] for picture in entry.pictures], record, writer)
+
+    def _run(
+        self, sources: Sequence[SourcePicture], enrolled: dict[str, EnrolledPicture]
+    ) -> dict[str, ImageResult | PictureError]:
+        """Anonymize what can be; when a batch fails, each of its pictures is tried alone, so that only one is lost."""
+        ready = [source for source in sources if _refusal(source, enrolled) is None]
+        if not ready:
+            return {}
+        try:
+            return {result.id: result for result in self._anonymize(ready, enrolled)}
+        except Exception:
+            outcomes: dict[str, ImageResult | PictureError] = {}
+            for source in ready:
+                try:
+                    outcomes[source.id] = self._anonymize([source], enrolled)[0]
+                except Exception as error:  # becomes the picture's reason
+                    outcomes[source.id] = PictureError("anonymizer_failed", f"{type(error).__name__}: {error}")
+            return outcomes
+
+    def _anonymize(self, sources: Sequence[SourcePicture], enrolled: dict[str, EnrolledPicture]) -> list[ImageResult]:
+        images = [_pixels(source) for source in sources]
+        return self._anonymizer.run(images, [s.id for s in sources], [_detections(enrolled[s.id]) for s in sources])
+
+    def _finish(
+        self, source: SourcePicture, result: ImageResult | PictureError | None, enrolled: dict[str, EnrolledPicture]
+    ) -> _Outcome:
+        if isinstance(result, PictureError):
+            return _Outcome(source, None, None, (result.reason, result.detail))
+        if result is None:
+            return _Outcome(
+                source, None, None, _refusal(source, enrolled) or ("lost", "the anonymizer returned nothing")
+            )
+        try:
+            return self._encode_and_check(source, result, _detections(enrolled[source.id]))
+        except Exception as error:  # fail closed: whatever goes wrong here withholds the picture
+            return _Outcome(source, result, None, ("check_failed", f"{type(error).__name__}: {error}"))
+
+    def _encode_and_check(self, source: SourcePicture, result: ImageResult, faces: list[Detection]) -> _Outcome:
+        """Encode, decode what was encoded, and look for faces left as they were; add those and try again."""
+        original = _pixels(source)
+        for _ in range(1 + _EXTRA_PASSES):
+            if result.image is None or result.status == ImageStatus.QUARANTINED:
+                return _Outcome(source, result, None, ("not_anonymized", result.detail))
+            data = encode(Picture(result.image, _format(source)), self._settings.jpeg_quality)
+            released = decode(data, self._settings.max_megapixels).pixels
+            left = self._anonymizer.check_released(original, released, result)
+            if not left:
+                return _Outcome(source, result, data)
+            faces = [*faces, *left]
+            result = self._anonymizer.run([original], [source.id], [faces])[0]
+        return _Outcome(source, result, None, ("face_left", f"{len(left)} faces were still seen after encoding"))
+
+    def _write_sample(
+        self, sample: Sample, outcomes: Sequence[_Outcome], record: ShardRecord, writer: ShardWriter
+    ) -> None:
+        """Write all of a sample or nothing of it."""
+        kept = [m for m in sample.members if not m.is_picture and m.extension in self._keep and not sample.is_stray]
+        if not outcomes and not kept and (sample.is_stray or record.item.format == "folder"):
+            record.drop(sample.members)
+            _withhold(sample.members, writer)
+            return
+        refusal = _sample_refusal(sample, outcomes, kept)
+        if refusal is not None and not outcomes:
+            record.refuse(Refusal(sample.key, sample.key, *refusal))
+            _withhold(sample.members, writer)
+            return
+        record.end_sample(released=refusal is None)
+        for outcome in outcomes:
+            if refusal is None and outcome.result is not None and outcome.data is not None:
+                record.release(outcome.source, outcome.result, hashlib.sha256(outcome.data).hexdigest())
+            else:
+                why = outcome.why if outcome.data is None else refusal or outcome.why
+                record.withhold(sample, outcome.source, _withheld_result(outcome.result), why)
+        record.drop([m for m in sample.members if not m.is_picture and m not in kept])
+        if refusal is not None:
+            _withhold(sample.members, writer)
+            return
+        files = {outcome.source.member.name: outcome.data for outcome in outcomes}
+        written = [m for m in sample.members if m.is_picture or m in kept]
+        writer.write([replace(m, data=files.get(m.name, m.data)) for m in written])
+        for member in kept:
+            record.keep(member)
+
+
+def _refusal(source: SourcePicture, enrolled: dict[str, EnrolledPicture]) -> tuple[str, str] | None:
+    """Why a picture cannot be anonymized, or None."""
+    if source.picture is None:
+        return source.reason, source.detail
+    known = enrolled.get(source.id)
+    if known is None:
+        return "not_enrolled", "its faces could not be enrolled, so that nobody could check its release"
+    if known.input_sha256 != source.sha256:
+        return "changed", "the file changed after it was enrolled"
+    return None
+
+
+def _sample_refusal(sample: Sample, outcomes: Sequence[_Outcome], kept: Sequence[Member]) -> tuple[str, str] | None:
+    """Why a whole sample is withheld, or None."""
+    if not outcomes and not kept:
+        return "no_picture", "the sample has no picture, and no member on the allow-list"
+    for member in kept:
+        if looks_like_picture(member.data or b""):
+            return "hidden_picture", f"member {member.name!r} is on the allow-list but holds a picture"
+    lost = [outcome.source.id for outcome in outcomes if outcome.data is None]
+    if lost:
+        return "sibling_withheld", f"picture {lost[0]!r} of the same sample is withheld"
+    return None
+
+
+def _withheld_result(result: ImageResult | None) -> ImageResult | None:
+    """The record of a picture that is not released: what was found stays on record, without pixels."""
+    if result is None:
+        return None
+    faces = tuple(replace(face, decision=FaceDecision.WITHHELD) for face in result.faces)
+    return replace(result, status=ImageStatus.QUARANTINED, image=None, faces=faces)
+
+
+def _withhold(members: Sequence[Member], writer: ShardWriter) -> None:
+    writer.withhold([member for member in members if not unsafe_name(member.name)])
+
+
+def _remove_refused(refusal: Refusal, writer: ShardWriter) -> None:
+    if refusal.member and not unsafe_name(refusal.member):
+        writer.withhold([Member(refusal.member, "", 0, 0.0, None)])
+
+
+def _detections(picture: EnrolledPicture) -> list[Detection]:
+    return [face.detection for face in picture.faces]
+
+
+def _pixels(source: SourcePicture) -> ImageArray:
+    if source.picture is None:
+        raise ValueError(f"{source.id} was not decoded")
+    return source.picture.pixels
+
+
+def _format(source: SourcePicture) -> str:
+    if source.picture is None:
+        raise ValueError(f"{source.id} was not decoded")
+    return source.picture.format
+
+
+if __name__ == "__main__":
+    import sys
+
+    from jobs.cli import main
+
+    raise SystemExit(main(["anonymize", "--config", *sys.argv[1:]]))

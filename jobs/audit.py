@@ -1,0 +1,191 @@
+"""Audit of one work item: read what was released, as anybody could, and hand it to the judge with its original."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from audit.gallery import Gallery, open_gallery, read_shard
+from audit.reconcile import reconcile
+from audit.records import (
+    AuditedPicture,
+    AuditedShard,
+    AuditTask,
+    EnrolledPicture,
+    LedgerPicture,
+)
+from audit.verification import Auditor, search_gallery
+from cfanet.errors import CfanetError
+from jobs.codecs.shard import Refusal, Sample, WorkItem
+from jobs.config import canonical_digest
+from jobs.ledger import read_ledger
+from jobs.manifest import Manifest, read_manifest
+from jobs.pictures import source_pictures, wants_pictures
+from jobs.plan import codec_for
+from jobs.quarantine import read_quarantine
+from jobs.storage import Entry, open_storage
+from jobs.timing import Stopwatch, peak_memory_bytes
+from jobs.worker import JobContext
+
+
+@dataclass(frozen=True, eq=False)
+class AuditResult:
+    """One shard, judged; free of embeddings and pixels."""
+
+    shard: AuditedShard
+    seconds: dict[str, float]
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class AuditContext(JobContext):
+    """What an audit's workers are given beyond the usual."""
+
+    thresholds: dict[str, float] = field(default_factory=dict)  # similarity, by judge
+
+
+class AuditWorker:
+    """Audits one work item at a time."""
+
+    def __init__(self, context: JobContext) -> None:
+        """Load the judge's models, and the galleries of all originals."""
+        if not isinstance(context, AuditContext):
+            raise CfanetError("the audit needs calibrated thresholds")
+        tools = context.tools(context.config)
+        judges = tools.judges()
+        self._context = context
+        self._auditor = Auditor(judges, tools.second_detector(), context.thresholds, context.config.audit)
+        self._galleries: dict[str, Gallery] = {name: open_gallery(context.config.gallery_dir, name) for name in judges}
+
+    def process(self, item: WorkItem) -> AuditResult:
+        """Examine every released picture of the item and account for every sample of its source."""
+        config = self._context.config
+        destination = open_storage(config.destination.uri)
+        manifest = read_manifest(destination, item.shard)
+        if manifest is None:
+            raise CfanetError(f"shard {item.shard!r} has no manifest: run `cfanet anonymize` first")
+        ledger = {entry.picture.sample_key: entry.picture for entry in read_ledger(destination, item.shard)}
+        withheld = [entry.picture for entry in read_quarantine(destination, item.shard)]
+        walk = _Walk(self._context, item, manifest, ledger)
+        examined: list[AuditedPicture] = []
+        clock = walk.clock
+        for tasks in walk.batches(config.run.batch_size):
+            with clock.step("examine"):
+                found = self._auditor.audit(tasks)
+            with clock.step("search"):
+                examined += search_gallery(found, self._galleries, self._context.thresholds)
+        examined += [AuditedPicture(ledger[key]) for key in withheld if key in ledger]
+        account = reconcile(walk.source_ids, walk.output_ids, withheld)
+        account = replace(account, unexpected=(*account.unexpected, *walk.unrecorded, *walk.altered_files()))
+        shard = AuditedShard(item.shard, item.etag, outputs_digest(manifest), account, tuple(examined))
+        return AuditResult(shard, clock.seconds, peak_memory_bytes())
+
+
+class _Walk:
+    """Walks the released shard, with the source beside it: both are in the same order."""
+
+    def __init__(
+        self, context: JobContext, item: WorkItem, manifest: Manifest, ledger: dict[str, LedgerPicture]
+    ) -> None:
+        self._config = context.config
+        self._item = item
+        self._manifest = manifest
+        self._ledger = ledger
+        self._position = {picture_id: number for number, picture_id in enumerate(ledger)}
+        self._enrolled = {p.sample_key: p for p in read_shard(context.config.gallery_dir, item.shard)}
+        self.clock = Stopwatch()
+        self.source_ids: list[str] = []
+        self.output_ids: list[str] = []
+        self.unrecorded: list[str] = []  # in the output without a row in the ledger
+
+    def batches(self, size: int) -> Iterator[list[AuditTask]]:
+        """Tasks for every released picture, about `size` at a time."""
+        tasks: list[AuditTask] = []
+        for task in self._tasks():
+            tasks.append(task)
+            if len(tasks) >= size:
+                yield tasks
+                tasks = []
+        if tasks:
+            yield tasks
+
+    def _tasks(self) -> Iterator[AuditTask]:
+        originals = self._source()
+        reached = -1  # position in the ledger of the last sample that was paired
+        for released in self._released():
+            position = self._position.get(released.picture_id(released.pictures[0]), -1)
+            original = None
+            if position > reached:
+                original = next((sample for sample in originals if sample.key == released.key), None)
+                reached = position
+            yield from self._sample_tasks(released, original)
+        for _ in originals:  # withheld ones at the end: reading on completes `source_ids`
+            pass
+
+    def _source(self) -> Iterator[Sample]:
+        """Samples of the source that have pictures; notes every id that needs a place."""
+        codec = codec_for(self._item.format)
+        keep = set(self._config.destination.keep_members)
+        for sample in codec.read(open_storage(self._config.source.uri), self._item, wants_pictures):
+            if isinstance(sample, Refusal):
+                self.source_ids.append(sample.id)
+            elif sample.pictures:
+                self.source_ids += [sample.picture_id(member) for member in sample.pictures]
+                yield sample
+            elif codec.sample_needs_picture and not sample.is_stray and not keep & sample.extensions:
+                self.source_ids.append(sample.key)
+
+    def _released(self) -> Iterator[Sample]:
+        """Samples of the output that have pictures; notes every id found."""
+        files = tuple(Entry(output.path, output.size, "") for output in self._manifest.outputs)
+        item = WorkItem(self._item.shard, self._item.format, files, "")
+        for sample in codec_for(self._item.format).read(
+            open_storage(self._config.destination.uri), item, wants_pictures
+        ):
+            if isinstance(sample, Refusal):
+                self.output_ids.append(sample.id)
+            elif sample.pictures:
+                self.output_ids += [sample.picture_id(member) for member in sample.pictures]
+                yield sample
+
+    def _sample_tasks(self, released: Sample, original: Sample | None) -> Iterator[AuditTask]:
+        with self.clock.step("decode"):
+            limit = self._config.anonymize.max_megapixels
+            before = {p.id: p.picture for p in source_pictures(original, limit)} if original else {}
+        for member in released.pictures:
+            name = released.picture_id(member)
+            if name not in self._ledger:
+                self.unrecorded.append(name)
+                continue
+            ledger = self._ledger[name]
+            enrolled = self._enrolled.get(name) or EnrolledPicture(name, ledger.input_sha256, ())
+            picture = before.get(name)
+            yield AuditTask(ledger, enrolled, member.data or b"", picture.pixels if picture else None)
+
+    def altered_files(self) -> list[str]:
+        """Released files that are not, byte for byte, what the manifest says."""
+        destination = open_storage(self._config.destination.uri)
+        altered = []
+        for output in self._manifest.outputs:
+            with destination.open_read(output.path) as file:
+                if hashlib.file_digest(cast(Any, file), "sha256").hexdigest() != output.sha256:
+                    altered.append(f"{output.path} (changed after it was written)")
+        return altered
+
+
+def outputs_digest(manifest: Manifest) -> str:
+    """One SHA-256 for the released files of a shard: the file's own where there is one."""
+    digests = [output.sha256 for output in manifest.outputs]
+    return (
+        digests[0]
+        if manifest.format == "webdataset" and len(digests) == 1
+        else canonical_digest([(output.path, output.sha256) for output in manifest.outputs])
+    )
+
+
+if __name__ == "__main__":
+    import sys
+
+    from jobs.cli import main
+
+    raise SystemExit(main(["audit", "--config", *sys.argv[1:]]))

@@ -1,0 +1,319 @@
+"""The command line: parses, wires, prints, and returns an exit code. Everything heavy is imported by its command."""
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from cfanet.errors import CfanetError, ConfigError
+from jobs.config import ReleaseConfig, load_config
+
+if TYPE_CHECKING:
+    from jobs.release import Outcome
+
+log = logging.getLogger(__name__)
+app = typer.Typer(
+    name="cfanet",
+    help="Release image datasets whose faces are nobody's, with proof.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+gallery_app = typer.Typer(help="The private gallery of original faces.", no_args_is_help=True)
+weights_app = typer.Typer(help="Models: which, from where, with which digest.", no_args_is_help=True)
+app.add_typer(gallery_app, name="gallery")
+app.add_typer(weights_app, name="weights")
+
+Source = Annotated[str | None, typer.Argument(metavar="SRC", help="Folder of the originals.", show_default=False)]
+Destination = Annotated[str | None, typer.Argument(metavar="DST", help="Folder of the output.", show_default=False)]
+Config = Annotated[Path | None, typer.Option("--config", metavar="F.toml", help="Configuration file.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; repeatable.")]
+KeyFile = Annotated[str | None, typer.Option(help="Secret that makes a run repeatable; default: drawn and discarded.")]
+Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL of the evidence; default: SQLite in DST.")]
+GalleryDir = Annotated[
+    str | None, typer.Option("--gallery", help="Private folder of embeddings; default: DST.gallery.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: as many as processors.")]
+
+
+def _console() -> Console:
+    return Console(stderr=True)
+
+
+def _load(
+    config: Path | None, overrides: Sequence[str] | None, values: Mapping[str, Any], recorded_at: str | None = None
+) -> ReleaseConfig:
+    from jobs.run import recorded_config
+    from jobs.storage import open_storage
+
+    recorded = recorded_config(open_storage(recorded_at)) if recorded_at and config is None else None
+    given = {key: value for key, value in values.items() if value is not None}
+    loaded = load_config(config, overrides or (), given, recorded)
+    if not loaded.source.uri:
+        raise ConfigError("SRC is missing: give it as an argument, or as source.uri in the configuration file")
+    return loaded
+
+
+def _finish(outcome: "Outcome") -> None:
+    from jobs.summary import print_summary
+
+    print_summary(Console(), outcome)
+    outcome.raise_for_status()
+
+
+@app.command(epilog="Example: cfanet demo --out ./cfanet-demo")
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where the demo's folders go.")] = Path("cfanet-demo"),
+) -> None:
+    """Build a small dataset from public-domain portraits and release it: offline, nothing to configure."""
+    from jobs.demo import run_demo
+
+    _finish(run_demo(out, _console()))
+
+
+@app.command(epilog="Example: cfanet release photos/ released/ --set anonymize.angle_deg=100 --key-file key.bin")
+def release(
+    source: Source = None,
+    destination: Destination = None,
+    config: Config = None,
+    set_: Set = None,
+    key_file: KeyFile = None,
+    database: Database = None,
+    gallery: GalleryDir = None,
+    workers: Workers = None,
+) -> None:
+    """Anonymize SRC into DST, audit what was written, and seal it with RELEASE.json if the gate passes."""
+    from jobs import release as job
+    from jobs.progress import Progress
+
+    loaded = _load(config, set_, _values(source, destination, key_file, database, gallery, workers))
+    _finish(job.release(loaded, Progress(_console())))
+
+
+@app.command(epilog="Example: cfanet anonymize photos/ released/ --set run.batch_size=32")
+def anonymize(
+    source: Source = None,
+    destination: Destination = None,
+    config: Config = None,
+    set_: Set = None,
+    key_file: KeyFile = None,
+    gallery: GalleryDir = None,
+    workers: Workers = None,
+) -> None:
+    """Only make the output; nothing is judged yet."""
+    from jobs import release as job
+    from jobs.progress import Progress
+
+    loaded = _load(config, set_, _values(source, destination, key_file, None, gallery, workers))
+    _finish(job.anonymize(loaded, Progress(_console())))
+
+
+@app.command(epilog="Example: cfanet audit released/ --source photos/ --set audit.fmr=0.0001")
+def audit(
+    destination: Destination = None,
+    source: Annotated[str | None, typer.Option("--source", metavar="SRC", help="Folder of the originals.")] = None,
+    config: Config = None,
+    set_: Set = None,
+    database: Database = None,
+    gallery: GalleryDir = None,
+    workers: Workers = None,
+) -> None:
+    """Judge what DST holds against its originals; without --config, with the configuration it was made with."""
+    from jobs import release as job
+    from jobs.progress import Progress
+
+    values = _values(source, destination, None, database, gallery, workers)
+    _finish(job.audit(_load(config, set_, values, destination), Progress(_console())))
+
+
+@app.command(epilog="Example: cfanet report released/")
+def report(
+    destination: Destination = None,
+    source: Annotated[str | None, typer.Option("--source", metavar="SRC", help="Folder of the originals.")] = None,
+    config: Config = None,
+    set_: Set = None,
+    database: Database = None,
+) -> None:
+    """Write the report and the verdict again, from the evidence of the last audit."""
+    from jobs import release as job
+
+    values = _values(source, destination, None, database, None, None)
+    _finish(job.report(_load(config, set_, values, destination)))
+
+
+@app.command(epilog="Example: cfanet status released/")
+def status(
+    destination: Destination = None,
+    config: Config = None,
+) -> None:
+    """Say what is done, withheld and left to do in DST."""
+    from jobs.status import status as read_status
+    from jobs.summary import counts_table
+
+    place = destination or (load_config(config).destination.uri if config else "")
+    if not place:
+        raise ConfigError("DST is missing: give it as an argument, or as destination.uri in the configuration file")
+    found = read_status(place)
+    console = Console()
+    console.print(f"{place}: run {found.record['run_id']}, {found.record['status']}", highlight=False)
+    console.print(f"{len(found.manifests)} of {found.planned} shards done, {found.left} left", highlight=False)
+    console.print(counts_table(found.counts))
+    console.print("RELEASE.json is " + ("there: the gate passed" if found.sealed else "not there: not to be released"))
+
+
+@gallery_app.command("enrol", epilog="Example: cfanet gallery enrol photos/ --gallery private/gallery")
+def gallery_enrol(
+    source: Source = None,
+    gallery: GalleryDir = None,
+    config: Config = None,
+    set_: Set = None,
+    workers: Workers = None,
+) -> None:
+    """Add the faces of SRC to a gallery; shards already in it are not embedded again."""
+    from jobs.gallery import enrol_gallery
+    from jobs.progress import Progress
+
+    loaded = _load(config, set_, _values(source, None, None, None, gallery, workers))
+    snapshot = enrol_gallery(loaded, Progress(_console()))
+    Console().print(
+        f"{loaded.gallery_dir}: {snapshot.n_references} faces of {snapshot.n_pictures} pictures, "
+        f"{snapshot.n_subjects} labelled people, recognizers {', '.join(snapshot.recognizers)}",
+        highlight=False,
+    )
+
+
+@app.command(epilog="Example: cfanet calibrate --gallery private/gallery --set audit.fmr=0.0001")
+def calibrate(gallery: GalleryDir = None, config: Config = None, set_: Set = None) -> None:
+    """Fit the judges' thresholds at audit.fmr on the labelled people of a gallery."""
+    from jobs.gallery import calibrate_gallery
+
+    loaded = load_config(config, set_ or (), {"run.gallery": gallery} if gallery else {})
+    if not loaded.run.gallery and not loaded.destination.uri:
+        raise ConfigError("no gallery is named: give --gallery DIR, as written by `cfanet gallery enrol`")
+    for found in calibrate_gallery(loaded):
+        Console().print(
+            f"{found.recognizer}: similarity {found.threshold:.4f} at FMR {found.fmr:g} "
+            f"({found.source}: {found.reason})",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@app.command(epilog="Example: cfanet inspect portrait.jpg --out portrait.png --angle 30 --angle 90")
+def inspect(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
+    out: Annotated[Path | None, typer.Option("--out", help="PNG to write; default: IMAGE.inspect.png here.")] = None,
+    angle: Annotated[list[float] | None, typer.Option(help="Angle in degrees; repeatable.")] = None,
+    identities: Annotated[int, typer.Option(min=1, max=16, help="New identities per angle.")] = 3,
+    recognizer: Annotated[str | None, typer.Option(help="Recognizer of the similarity curve.")] = None,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Show one picture's faces, a grid of angles by identities, and the measured similarity curve."""
+    from cfanet.inspect import render_inspection
+
+    target = out or Path(f"{image.stem}.inspect.png")
+    settings = load_config(config, set_ or ()).anonymize
+    angles = angle or [0.0, 30.0, 60.0, 90.0, 120.0]
+    summary = render_inspection(image, target, settings, angles, identities, recognizer)
+    console = Console()
+    console.print(str(summary), highlight=False)
+    console.print(f"Written to {target}", highlight=False, soft_wrap=True)
+
+
+@weights_app.command("list", epilog="Example: cfanet weights list")
+def weights_list() -> None:
+    """Say what models there are, from where, and which are on this machine."""
+    from rich.table import Table
+
+    from cfanet.weights import list_weights
+
+    table = Table("Name", "Role", "Source", "Here", "SHA-256", box=None)
+    for model in list_weights():
+        table.add_row(model.name, model.role, model.source, "yes" if model.present else "no", model.digest)
+    Console().print(table)
+
+
+@weights_app.command("fetch", epilog="Example: cfanet weights fetch facenet-vggface2")
+def weights_fetch(name: Annotated[str, typer.Argument(help="A name from `cfanet weights list`.")]) -> None:
+    """Download a recognizer's weights once, for machines without internet."""
+    from cfanet.weights import fetch
+
+    model = fetch(name)
+    Console().print(f"{model.name}: {model.source}, SHA-256 {model.digest}", highlight=False, soft_wrap=True)
+
+
+@weights_app.command("verify", epilog="Example: cfanet weights verify runs/7/generator.safetensors")
+def weights_verify(file: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors generator.")]) -> None:
+    """Read a generator file whole and print its digest."""
+    from cfanet.weights import verify
+
+    generator = verify(file)
+    Console().print(f"{file}: whole, SHA-256 {generator.digest}", highlight=False, soft_wrap=True)
+
+
+# The training commands are passed on as they are: their options live with them, and importing them takes seconds.
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def _training(context: typer.Context) -> None:
+    from training.cli import app as training_app
+
+    training_app(args=[str(context.info_name), *context.args], prog_name="cfanet")
+
+
+@app.command(add_help_option=False, context_settings=_PASSED_ON)
+def prepare(context: typer.Context) -> None:
+    """Make training data: aligned crops of labelled pictures."""
+    _training(context)
+
+
+@app.command(add_help_option=False, context_settings=_PASSED_ON)
+def train(context: typer.Context) -> None:
+    """Train a generator."""
+    _training(context)
+
+
+def _values(
+    source: str | None,
+    destination: str | None,
+    key_file: str | None,
+    database: str | None,
+    gallery: str | None,
+    workers: int | None,
+) -> dict[str, Any]:
+    return {
+        "source.uri": source,
+        "destination.uri": destination,
+        "run.key_file": key_file,
+        "run.database": database,
+        "run.gallery": gallery,
+        "run.workers": workers,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code and prints at most one sentence for an expected error."""
+    console = _console()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        app(args=given, prog_name="cfanet")
+    except SystemExit as done:  # the parser's own way to end: 0, or 2 with the usage printed
+        return done.code if isinstance(done.code, int) else 1
+    except CfanetError as error:
+        console.print(f"cfanet: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return error.exit_code
+    except Exception as error:  # an internal error: say so, and keep the traceback for whoever asks
+        log.exception("internal error")
+        console.print(f"cfanet: internal error: {type(error).__name__}: {error}", markup=False, soft_wrap=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

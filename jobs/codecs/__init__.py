@@ -1,0 +1,1 @@
+"""Dataset formats: how a shard becomes samples, and samples the same shard again."""

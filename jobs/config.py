@@ -1,0 +1,254 @@
+"""Configuration of a release: TOML and `--set` overrides in, one frozen, validated, hashed object out."""
+
+import copy
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from audit.config import AuditSettings
+from cfanet.config import AnonymizeSettings, Section
+from cfanet.errors import ConfigError, InputError
+from cfanet.images import IMAGE_EXTENSIONS
+
+
+class SourceSettings(Section):
+    """What is read."""
+
+    uri: str = Field("", description="folder of the originals")
+    format: Literal["auto", "webdataset", "folder"] = "auto"
+    subject_field: str = Field(
+        "identity",
+        description="field of a sample's .json member that names the person; used for enrolment only, hashed, never "
+        "written to the output",
+    )
+
+
+class DestinationSettings(Section):
+    """What is written."""
+
+    uri: str = Field("", description="folder of the released dataset")
+    keep_members: tuple[str, ...] = Field(
+        (),
+        description="extensions of non-image members that are copied as they are; all others are dropped and counted",
+    )
+
+    @field_validator("keep_members")
+    @classmethod
+    def _no_pictures(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
+        cleaned = tuple(extension.lower().lstrip(".") for extension in extensions)
+        for extension in cleaned:
+            if extension.rpartition(".")[2] in IMAGE_EXTENSIONS:
+                raise ValueError(f"{extension!r} is a picture: pictures are anonymized, never copied")
+        return cleaned
+
+
+class RunSettings(Section):
+    """How the work is spread and where private files lie. None of it changes the released pictures, except the key."""
+
+    workers: int = Field(
+        0, ge=0, le=4096, description="worker processes; 0: as many as the processors of the cluster allow"
+    )
+    cpus_per_worker: int = Field(1, ge=1, le=256)
+    gpus_per_worker: float = Field(0.0, ge=0.0, le=8.0)
+    batch_size: int = Field(16, ge=1, le=4096, description="pictures that go through the networks together")
+    files_per_shard: int = Field(256, ge=1, le=100_000, description="loose files in one work item")
+    key_file: str | None = Field(None, description="makes a run repeatable; without it the key is drawn and discarded")
+    database: str | None = Field(None, description="evidence; default: SQLite in DST/_cfanet/evidence.sqlite")
+    gallery: str | None = Field(None, description="embeddings of the originals (private); default: DST.gallery")
+    max_withheld: float = Field(0.05, ge=0.0, le=1.0, description="share of pictures that may be quarantined")
+    max_task_retries: int = Field(2, ge=0, le=100, description="new tries for a shard whose worker died")
+
+
+class ReleaseConfig(Section):
+    """Everything a release needs to know."""
+
+    source: SourceSettings = SourceSettings()
+    destination: DestinationSettings = DestinationSettings()
+    anonymize: AnonymizeSettings = AnonymizeSettings()
+    audit: AuditSettings = AuditSettings()
+    run: RunSettings = RunSettings()
+
+    @property
+    def gallery_dir(self) -> Path:
+        """Folder of the private gallery."""
+        return Path(self.run.gallery or f"{self.destination.uri.rstrip('/')}.gallery")
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the evidence."""
+        if self.run.database:
+            return self.run.database
+        from sqlalchemy import URL  # here, because only a run needs it
+
+        path = Path(self.destination.uri).resolve() / "_cfanet" / "evidence.sqlite"
+        return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+    @property
+    def device(self) -> str:
+        """Where the networks run."""
+        return "cuda" if self.run.gpus_per_worker > 0 else "cpu"
+
+    def digest(self, key_fingerprint: str) -> str:
+        """SHA-256 of what decides the output's content, hex: not of paths, workers or batches.
+
+        `key_fingerprint` is that of the key file, "" where the key is discarded. Model files count by content.
+        """
+        content = {
+            "version": code_version(),
+            "key": key_fingerprint,
+            "keep_members": sorted(self.destination.keep_members),
+            "anonymize": _with_file_digests(self.anonymize.model_dump(mode="json")),
+        }
+        return canonical_digest(content)
+
+    def enrolment_digest(self) -> str:
+        """SHA-256 of what decides the gallery's content, hex."""
+        content = {
+            "version": code_version(),
+            "detector": self.anonymize.detector.model_dump(mode="json"),
+            "max_megapixels": self.anonymize.max_megapixels,
+            "generator": self.anonymize.generator,
+            "loop": list(self.anonymize.loop.recognizers),
+            "audit": list(self.audit.recognizers),
+            "subject_field": self.source.subject_field,
+        }
+        return canonical_digest(_with_file_digests(content))
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def canonical_digest(value: object) -> str:
+    """SHA-256 of a value's canonical JSON, hex."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def code_version() -> str:
+    """Version of this package; "0" when it runs from a folder that was never installed."""
+    try:
+        return metadata.version("cfanet")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def load_config(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+    recorded: Mapping[str, Any] | None = None,
+) -> ReleaseConfig:
+    """Read a TOML file, apply `a.b=c` overrides (c in TOML, or else a plain string), then `values` (dotted keys).
+
+    `recorded`, the configuration of an earlier run, takes the file's place where no path is given.
+    ConfigError, in one sentence, names the key, where it stands and the nearest key that exists.
+    """
+    tree: dict[str, Any] = _read_toml(path) if path is not None else copy.deepcopy(dict(recorded or {}))
+    origin = {key: str(path or "the recorded configuration") for key in _dotted(tree)}
+    for override in overrides:
+        key, found, text = override.partition("=")
+        if not found or not key.strip():
+            raise ConfigError(f"--set {override!r} is not of the form section.key=value, as in anonymize.angle_deg=100")
+        _assign(tree, key.strip(), _parse_value(text), f"--set {override}")
+        origin[key.strip()] = f"--set {override}"
+    for key, value in (values or {}).items():
+        _assign(tree, key, value, "the command line")
+        origin[key] = "the command line"
+    try:
+        return ReleaseConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origin, str(path) if path else "the command line")) from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"config file {path} cannot be read ({error.strerror}): give the path of a TOML file"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file {path} is not valid TOML: {error}") from error
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def _assign(tree: dict[str, Any], dotted: str, value: Any, where: str) -> None:
+    *sections, last = dotted.split(".")
+    node = tree
+    for section in sections:
+        node = node.setdefault(section, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"{where}: {section!r} is a value, not a section")
+    node[last] = value
+
+
+def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        yield prefix + key
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")
+
+
+def _explain(error: ValidationError, origin: Mapping[str, str], default: str) -> str:
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    dotted = ".".join(location)
+    where = next((origin[key] for key in _prefixes(location) if key in origin), default)
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {dotted!r} in {where}: {_nearest(dotted)}"
+    message = str(first["msg"]).removeprefix("Value error, ").lower()
+    return f"{dotted} = {first['input']!r} in {where} is not valid: {message}"
+
+
+def _prefixes(location: Sequence[str]) -> list[str]:
+    return [".".join(location[:length]) for length in range(len(location), 0, -1)]
+
+
+def _nearest(dotted: str) -> str:
+    known = list(known_keys(ReleaseConfig))
+    close = difflib.get_close_matches(dotted, known, n=1, cutoff=0.6)
+    if not close:  # perhaps only the section is missing
+        close = [key for key in known if key.rpartition(".")[2] == dotted.rpartition(".")[2]]
+    if close:
+        return f"did you mean {close[0]!r}?"
+    siblings = [key for key in known if key.rpartition(".")[0] == dotted.rpartition(".")[0]]
+    return "known keys there are " + ", ".join(siblings or [key for key in known if "." not in key])
+
+
+def known_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every key of a settings class and its sections, dotted."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        kinds = (field.annotation, *get_args(field.annotation))
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from known_keys(kind, f"{prefix}{name}.")
+
+
+def _with_file_digests(value: Any) -> Any:
+    """Replace the path of a model file by its content's digest, so that another file is another configuration."""
+    if isinstance(value, dict):
+        return {key: _with_file_digests(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_file_digests(item) for item in value]
+    if isinstance(value, str):
+        kind, _, name = value.rpartition(":")
+        path = Path(name)
+        if path.suffix and path.is_file():
+            with path.open("rb") as file:
+                return f"{kind}:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return value

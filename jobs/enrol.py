@@ -1,0 +1,71 @@
+"""Enrolment of one work item: find and embed the faces of the originals, into the private gallery."""
+
+from dataclasses import dataclass
+
+from audit.enrol import Enroller, Original, Pseudonyms
+from audit.gallery import ShardStamp, write_shard
+from audit.records import EnrolledPicture
+from cfanet.errors import PictureError
+from jobs.codecs.shard import Refusal, WorkItem
+from jobs.pictures import source_pictures, subject_label, wants_labels
+from jobs.plan import codec_for
+from jobs.storage import open_storage
+from jobs.timing import Stopwatch, peak_memory_bytes
+from jobs.worker import JobContext
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """Summary of one item's enrolment."""
+
+    pictures: int
+    faces: int
+    undecodable: int  # pictures that cannot be enrolled, and so will be withheld
+    seconds: dict[str, float]
+    peak_memory_bytes: int
+
+
+class EnrolWorker:
+    """Enrols the originals of one work item at a time."""
+
+    def __init__(self, context: JobContext) -> None:
+        """Load the detector and every recognizer that will search the gallery."""
+        tools = context.tools(context.config)
+        recognizers = {**tools.loop_recognizers(), **tools.judges()}
+        self._context = context
+        self._enroller = Enroller(tools.detector(), recognizers, Pseudonyms.of_gallery(context.config.gallery_dir))
+
+    def process(self, item: WorkItem) -> Enrolled:
+        """Enrol every decodable picture of the item, and store them under its shard name."""
+        config, clock = self._context.config, Stopwatch()
+        pictures: list[EnrolledPicture] = []
+        undecodable = 0
+        for sample in codec_for(item.format).read(open_storage(config.source.uri), item, wants_labels):
+            if isinstance(sample, Refusal):
+                continue  # anonymization reads it again and records it
+            label = subject_label(sample, config.source.subject_field)
+            with clock.step("decode"):
+                originals = source_pictures(sample, config.anonymize.max_megapixels)
+            for original in originals:
+                if original.picture is None:
+                    undecodable += 1
+                    continue
+                with clock.step("embed"):
+                    face = Original(original.id, original.sha256, original.picture.pixels, label)
+                    try:
+                        pictures += self._enroller.enrol([face])
+                    except (
+                        PictureError,
+                        ValueError,
+                        RuntimeError,
+                    ):  # not enrolled: anonymization withholds what it cannot find here
+                        undecodable += 1
+        with clock.step("write"):
+            write_shard(config.gallery_dir, item.shard, pictures, stamp_of(self._context, item))
+        faces = sum(len(picture.faces) for picture in pictures)
+        return Enrolled(len(pictures), faces, undecodable, clock.seconds, peak_memory_bytes())
+
+
+def stamp_of(context: JobContext, item: WorkItem) -> ShardStamp:
+    """What a shard of the gallery must have been made from to be used again."""
+    return ShardStamp(item.etag, context.config.enrolment_digest())

@@ -1,0 +1,173 @@
+"""The one place that calls Ray: a stage is a worker class run over work items on a pool of actors.
+
+One work item = one row = one block, so that items map to results one to one. Workers report errors as rows; a worker
+that dies is started again and its item tried again a few times; an item that never comes back is reported as failed.
+"""
+
+import contextlib
+import logging
+import os
+import pickle
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import ray
+
+from cfanet.errors import CfanetError, ConfigError
+from jobs.codecs.shard import WorkItem
+from jobs.config import ReleaseConfig, RunSettings
+from jobs.worker import JobContext, Worker
+
+log = logging.getLogger(__name__)
+R = TypeVar("R")
+_OBJECT_STORE_BYTES = 200_000_000  # rows are names and counts; pictures never enter the object store
+
+
+@dataclass(frozen=True, eq=False)
+class ShardReport(Generic[R]):
+    """What came back for one item; `result` is None exactly when it failed."""
+
+    shard: str
+    result: R | None
+    error: str = ""  # one sentence
+
+
+def run_stage(worker: type[Worker[R]], context: JobContext, items: Sequence[WorkItem]) -> Iterator[ShardReport[R]]:
+    """Run a worker class over items; yields one report an item, as they finish, and never loses one.
+
+    A configuration or weights error in a worker's constructor is raised: no item could have succeeded.
+    """
+    waiting = {item.shard for item in items}
+    for row in _rows(worker, context, items) if items else ():
+        outcome = pickle.loads(row["outcome"])
+        if isinstance(outcome, CfanetError):
+            raise outcome
+        waiting.discard(outcome.shard)
+        yield outcome
+    for shard in sorted(waiting):
+        yield ShardReport(shard, None, "its worker process died on every try (out of memory, perhaps)")
+
+
+def _rows(worker: type[Worker[R]], context: JobContext, items: Sequence[WorkItem]) -> Iterator[dict[str, Any]]:
+    rows = [{"item": pickle.dumps(item)} for item in items]
+    pool = ray.data.ActorPoolStrategy(size=min(_workers(context.config.run), len(items)))
+    parts = {"worker": worker, "context": context}
+    with warnings.catch_warnings():
+        # Ray 2.60 deprecates the only spelling of max_restarts and max_task_retries before it offers another.
+        warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
+        dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            _ShardActor, fn_constructor_kwargs=parts, batch_size=1, compute=pool, **_resources(context.config.run)
+        )
+    return iter(dataset.iter_rows())
+
+
+def _workers(run: RunSettings) -> int:
+    """As configured, or as many as the cluster allows; ConfigError when it cannot hold even one: Ray would wait."""
+    cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    allowed = cluster.get("CPU", 0.0) / run.cpus_per_worker
+    if run.gpus_per_worker:
+        allowed = min(allowed, cluster.get("GPU", 0.0) / run.gpus_per_worker)
+    if allowed < 1.0:
+        have = f"{cluster.get('CPU', 0.0):g} CPUs and {cluster.get('GPU', 0.0):g} GPUs"
+        raise ConfigError(f"the cluster has {have}: set run.cpus_per_worker and run.gpus_per_worker so that one fits")
+    return run.workers or int(allowed)
+
+
+def _resources(run: RunSettings) -> dict[str, Any]:
+    # The pool must outlive a crash (max_restarts=-1) while a shard that kills its worker must not be tried for ever.
+    return {
+        "num_cpus": run.cpus_per_worker,
+        "num_gpus": run.gpus_per_worker or None,
+        "max_restarts": -1,
+        "max_task_retries": run.max_task_retries,
+    }
+
+
+class _ShardActor:
+    """Adapts a Worker to Ray Data: batches of one row in, batches of one row out, errors as values."""
+
+    def __init__(self, worker: type[Worker[Any]], context: JobContext) -> None:
+        import torch
+
+        # Fixed, so that sums are rounded alike whatever the number of workers.
+        torch.set_num_threads(context.config.run.cpus_per_worker)
+        self._worker: Worker[Any] | None = None
+        self._error: CfanetError | None = None
+        try:
+            self._worker = worker(context)
+        except CfanetError as error:
+            self._error = error
+        except Exception as error:  # Ray would start the actor again and again: hand the reason to the driver instead
+            self._error = CfanetError(f"a worker could not start: {_last_line(error)}")
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        item: WorkItem = pickle.loads(batch["item"][0])
+        if self._worker is None:
+            return {"outcome": [pickle.dumps(self._error)]}
+        try:
+            outcome = ShardReport(item.shard, self._worker.process(item))
+        except Exception as error:  # becomes the item's status: nothing is swallowed
+            log.debug("shard %s failed\n%s", item.shard, traceback.format_exc())
+            outcome = ShardReport(item.shard, None, _last_line(error))
+        return {"outcome": [pickle.dumps(outcome)]}
+
+
+def _last_line(error: Exception) -> str:
+    if isinstance(error, CfanetError):
+        return str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({os.path.basename(frame.filename)}:{frame.lineno})"
+
+
+@contextlib.contextmanager
+def ray_session(config: ReleaseConfig) -> Iterator[None]:
+    """Use the cluster that is there (a submitted job, RAY_ADDRESS), or a private local one for the block."""
+    _quieten()
+    if ray.is_initialized():
+        yield
+        return
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if not os.environ.get("RAY_ADDRESS"):
+        quiet |= {
+            "address": "local",
+            "num_cpus": max(os.cpu_count() or 1, config.run.workers * config.run.cpus_per_worker),
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+        }
+    with _without_native_stderr():
+        ray.init(**quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _without_native_stderr() -> Iterator[None]:
+    """Drop what Ray's native code prints while it starts; a failure to start is a Python exception all the same."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _quieten() -> None:
+    """The job reports progress itself; Ray keeps its own log files, and errors come back as rows."""
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    settings = ray.data.DataContext.get_current()
+    settings.enable_progress_bars = False
+    settings.print_on_execution_start = False
+    settings.max_errored_blocks = -1  # an item whose worker always dies must not take the others with it
+    settings.execution_no_progress_timeout_s = -1  # a large shard may take hours, and is one step to Ray
+    for name in ("ray", "ray.data", "ray.data.dataset"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,177 @@
+"""What is there to do: the source's work items, and which of them a destination already holds."""
+
+import os
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cfanet.errors import ConfigError, InputError
+from jobs.codecs.folder import FolderCodec, extension_of, group_files
+from jobs.codecs.shard import ShardCodec, WorkItem, is_picture_extension, printable, unsafe_name
+from jobs.codecs.webdataset import WebDatasetCodec
+from jobs.config import ReleaseConfig
+from jobs.manifest import Manifest, manifest_names, read_manifest
+from jobs.storage import PRIVATE_FOLDER, Entry, LocalStorage, open_storage
+
+RUN_FILE = f"{PRIVATE_FOLDER}/run.json"
+RELEASE_FILE = "RELEASE.json"
+_CODECS: Mapping[str, type[ShardCodec]] = {"webdataset": WebDatasetCodec, "folder": FolderCodec}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole work, in order, and what of it is done."""
+
+    format: str
+    items: tuple[WorkItem, ...]
+    done: Mapping[str, Manifest]  # by shard: finished with the same configuration from the same source
+    ignored: Mapping[str, int]  # files of the source that belong to no work item, by extension
+
+    @property
+    def todo(self) -> tuple[WorkItem, ...]:
+        """The items still to be anonymized."""
+        return tuple(item for item in self.items if item.shard not in self.done)
+
+
+def codec_for(name: str) -> ShardCodec:
+    """The codec of a format."""
+    return _CODECS[name]()
+
+
+def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mapping[str, int]]:
+    """List the source and cut it into work items: format, items, ignored files by extension.
+
+    InputError when the source is missing, empty, or holds two formats at once.
+    """
+    uri = config.source.uri
+    storage = open_storage(uri)
+    if not storage.root.is_dir():
+        raise InputError(f"SRC {uri} is not a folder: give the folder that holds the dataset")
+    entries = [entry for entry in storage.list() if entry.path != RELEASE_FILE]
+    shards = [entry for entry in entries if entry.path.lower().endswith(".tar")]
+    pictures = [entry for entry in entries if is_picture_extension(extension_of(entry.path))]
+    name = config.source.format if config.source.format != "auto" else _recognise(uri, shards, pictures)
+    if name == "webdataset":
+        if not shards:
+            raise InputError(f"SRC {uri} holds no .tar shard: set source.format, or give another folder")
+        others = Counter(extension_of(entry.path) for entry in entries if not entry.path.lower().endswith(".tar"))
+        return name, _shard_items(uri, shards), dict(others)
+    if not pictures:
+        raise InputError(f"SRC {uri} holds no picture: set source.format, or give another folder")
+    return name, tuple(group_files(entries, config.run.files_per_shard)), {}
+
+
+def _recognise(uri: str, shards: Sequence[Entry], pictures: Sequence[Entry]) -> str:
+    if shards and pictures:
+        raise InputError(
+            f"SRC {uri} holds both .tar shards and loose pictures: set source.format to webdataset or folder, "
+            "or separate them"
+        )
+    if not shards and not pictures:
+        raise InputError(f"SRC {uri} holds no .tar shard and no picture: give the folder that holds the dataset")
+    return "webdataset" if shards else "folder"
+
+
+def _shard_items(uri: str, shards: Sequence[Entry]) -> tuple[WorkItem, ...]:
+    for entry in shards:
+        if unsafe_name(entry.path):
+            raise InputError(f"SRC {uri} holds {printable(entry.path)!r}: {unsafe_name(entry.path)}; rename it")
+    items = tuple(WorkItem(entry.path[: -len(".tar")], "webdataset", (entry,), entry.etag) for entry in shards)
+    repeated = [name for name, count in Counter(item.shard for item in items).items() if count > 1]
+    if repeated:
+        raise InputError(f"SRC {uri} holds {repeated[0]!r} twice, with .tar in different spellings: rename one")
+    return items
+
+
+def make_plan(config: ReleaseConfig, key_fingerprint: str) -> Plan:
+    """List the source, check the destination, and compare the two.
+
+    InputError when the destination is the source, lies inside it, is not writable, or holds anything that this
+    dataset's release would not write.
+    """
+    name, items, ignored = read_source(config)
+    _check_places(config)
+    destination = open_storage(config.destination.uri)
+    _check_contents(destination, items)
+    _check_writable(destination.root)
+    return Plan(name, items, _done(destination, items, config.digest(key_fingerprint)), ignored)
+
+
+def _done(destination: LocalStorage, items: Sequence[WorkItem], digest: str) -> dict[str, Manifest]:
+    done = {}
+    for item in items:
+        manifest = read_manifest(destination, item.shard)
+        if manifest is not None and manifest.is_current(destination, item.etag, digest):
+            done[item.shard] = manifest
+    return done
+
+
+def finished(config: ReleaseConfig) -> tuple[tuple[WorkItem, ...], dict[str, Manifest], str]:
+    """The source's items, the manifest of each in the destination, whatever its configuration, and the format.
+
+    InputError when an item has none: the audit judges whole datasets.
+    """
+    name, items, _ = read_source(config)
+    destination = open_storage(config.destination.uri)
+    if not destination.root.is_dir():
+        raise InputError(f"DST {config.destination.uri} does not exist: run `cfanet anonymize` first")
+    _check_contents(destination, items)
+    manifests = {}
+    for item in items:
+        manifest = read_manifest(destination, item.shard)
+        if manifest is None or manifest.source_etag != item.etag:
+            raise InputError(
+                f"shard {item.shard!r} is not in DST {config.destination.uri}, or its source has changed: "
+                "run `cfanet anonymize` first"
+            )
+        manifests[item.shard] = manifest
+    return items, manifests, name
+
+
+def _check_places(config: ReleaseConfig) -> None:
+    if not config.destination.uri:
+        raise InputError("DST is missing: name the folder for the released dataset")
+    source = Path(config.source.uri).resolve()
+    destination = Path(config.destination.uri).resolve()
+    gallery = config.gallery_dir.resolve()
+    if destination == source or destination.is_relative_to(source) or source.is_relative_to(destination):
+        raise InputError(f"DST {destination} and SRC {source} lie inside each other: give a separate folder as DST")
+    for place, name in ((destination, "DST"), (source, "SRC")):
+        if gallery.is_relative_to(place):
+            raise ConfigError(
+                f"run.gallery {gallery} lies inside {name}: it holds biometric data of the originals, keep it elsewhere"
+            )
+
+
+def _check_writable(root: Path) -> None:
+    try:
+        (root / PRIVATE_FOLDER).mkdir(parents=True, exist_ok=True)
+        probe = root / PRIVATE_FOLDER / f"probe-{uuid.uuid4().hex}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"DST {root} is not writable ({os.strerror(error.errno or 0)}): choose another folder"
+        ) from error
+
+
+def _check_contents(destination: LocalStorage, items: Sequence[WorkItem]) -> None:
+    """What lies in the destination must be exactly what this release would write there: anything else is unaudited."""
+    if destination.root.exists() and not destination.root.is_dir():
+        raise InputError(f"DST {destination.uri} is a file: name a folder")
+    expected = {entry.path for item in items for entry in item.files} | {RELEASE_FILE}
+    ours = (destination.root / RUN_FILE).is_file()
+    for entry in destination.list():
+        if not ours:
+            raise InputError(f"DST {destination.uri} is not empty and no release of this tool: choose an empty folder")
+        if entry.path not in expected:
+            raise InputError(
+                f"DST {destination.uri} holds {entry.path!r}, which SRC does not have: choose an empty folder"
+            )
+
+
+def stale_records(destination: LocalStorage, items: Sequence[WorkItem]) -> list[str]:
+    """Names of shards recorded in the destination that the source no longer has."""
+    return sorted(set(manifest_names(destination)) - {item.shard for item in items})

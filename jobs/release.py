@@ -1,0 +1,91 @@
+"""The whole job: anonymize, enrol, audit, gate, report. One function for the command line, Ray jobs and notebooks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from audit.gate import Verdict
+from cfanet.errors import GateRefused, WithheldError
+from jobs import stages
+from jobs.config import ReleaseConfig
+from jobs.pipeline import ray_session
+from jobs.progress import Progress
+from jobs.run import Run, open_run, reopen_run
+from jobs.storage import PRIVATE_FOLDER
+from jobs.tools import RealTools, Tools
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    run: Run
+    verdict: Verdict | None  # None when nothing was judged
+
+    @property
+    def report_path(self) -> Path:
+        """The report for people."""
+        return self.run.storage.root / PRIVATE_FOLDER / "report.html"
+
+    @property
+    def withheld_share(self) -> float:
+        """Quarantined pictures as a share of all."""
+        return self.run.counts.quarantined / max(1, self.run.counts.pictures)
+
+    def raise_for_status(self) -> None:
+        """GateRefused when the verdict is no, WithheldError when more was withheld than the limit allows."""
+        counts, limit = self.run.counts, self.run.config.run.max_withheld
+        if self.verdict is not None and not self.verdict.passed:
+            raise GateRefused(f"the gate refused this release: {'; '.join(self.verdict.reasons)}")
+        if self.withheld_share > limit:
+            raise WithheldError(
+                f"{counts.quarantined} of {counts.pictures} pictures are withheld, more than run.max_withheld = "
+                f"{limit:g} allows; the reasons are in {self.run.storage.root / PRIVATE_FOLDER / 'quarantine'}"
+            )
+
+
+def release(config: ReleaseConfig, progress: Progress, tools: type[Tools] = RealTools) -> Outcome:
+    """Run the whole job on SRC; what an earlier, interrupted run finished is not done again."""
+    run = open_run(config, tools)
+    with ray_session(config):
+        snapshot = stages.enrol(run, progress)
+        bench = stages.calibrate_judges(run, progress)
+        stages.anonymize(run, progress)
+        verdict = stages.audit(run, snapshot, bench, progress)
+    run.finish("released" if verdict.passed else "refused")
+    return Outcome(run, verdict)
+
+
+def anonymize(config: ReleaseConfig, progress: Progress, tools: type[Tools] = RealTools) -> Outcome:
+    """Enrol and anonymize only; nothing is judged, so nothing may be released yet."""
+    run = open_run(config, tools)
+    with ray_session(config):
+        stages.enrol(run, progress)
+        stages.anonymize(run, progress)
+    run.finish("anonymized")
+    return Outcome(run, None)
+
+
+def audit(config: ReleaseConfig, progress: Progress, tools: type[Tools] = RealTools) -> Outcome:
+    """Judge a destination that `anonymize` made from the same source."""
+    run = reopen_run(config, tools)
+    with ray_session(config):
+        snapshot = stages.enrol(run, progress)
+        verdict = stages.audit(run, snapshot, stages.calibrate_judges(run, progress), progress)
+    run.finish("released" if verdict.passed else "refused")
+    return Outcome(run, verdict)
+
+
+def report(config: ReleaseConfig, tools: type[Tools] = RealTools) -> Outcome:
+    """Decide and report again, from the evidence of an earlier audit."""
+    run = reopen_run(config, tools)
+    verdict = stages.report(run)
+    run.finish("released" if verdict.passed else "refused")
+    return Outcome(run, verdict)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from jobs.cli import main
+
+    raise SystemExit(main(["release", "--config", *sys.argv[1:]]))

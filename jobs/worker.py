@@ -1,0 +1,33 @@
+"""What a stage of the job is made of: a worker class, and the facts every worker of a run is given."""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from cfanet.seeds import SeedKey
+from jobs.codecs.shard import WorkItem
+from jobs.config import ReleaseConfig
+from jobs.tools import Tools
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What every worker of a run is given."""
+
+    config: ReleaseConfig
+    tools: type[Tools]
+    key: SeedKey
+    run_id: str
+    config_digest: str
+    gallery_digest: str = ""  # of the sealed gallery; "" before it is sealed
+
+
+class Worker(Protocol[R_co]):
+    """Loads its parts once, then processes work items one at a time."""
+
+    def __init__(self, context: JobContext) -> None: ...
+
+    def process(self, item: WorkItem) -> R_co:
+        """Do the work of one item."""
+        ...

@@ -1,0 +1,86 @@
+"""Ray: every item comes back once, errors are values, and a worker that dies takes nobody with it."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cfanet.errors import ConfigError
+from jobs.codecs.shard import WorkItem
+from jobs.config import ReleaseConfig
+from jobs.pipeline import ray_session, run_stage
+from jobs.worker import JobContext
+
+ITEMS = tuple(WorkItem(str(number), "webdataset", (), "") for number in range(6))
+
+
+class FakeWorker:
+    """Doubles the item's number; 3 fails, 4 kills the process."""
+
+    def __init__(self, context: JobContext) -> None:
+        import torch
+
+        self._threads = torch.get_num_threads()
+
+    def process(self, item: WorkItem) -> tuple[int, int]:
+        if item.shard == "3":
+            raise ValueError("three is no good")
+        if item.shard == "4":
+            os._exit(1)
+        return 2 * int(item.shard), self._threads
+
+
+class FakeBrokenWorker:
+    """Cannot start."""
+
+    def __init__(self, context: JobContext) -> None:
+        raise ConfigError("unknown recognizer 'x': use dlib")
+
+    def process(self, item: WorkItem) -> int:
+        raise NotImplementedError
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """One local Ray for this file."""
+    from jobs.config import load_config
+
+    with ray_session(load_config(None, ["run.workers=2"])):
+        yield
+
+
+@pytest.fixture
+def context(
+    cluster: None, make_config: Callable[..., ReleaseConfig], make_context: Callable[..., JobContext]
+) -> JobContext:
+    return make_context(make_config(run__workers=2, run__max_task_retries=1))
+
+
+def test_every_item_comes_back_once(context: JobContext) -> None:
+    reports = {report.shard: report for report in run_stage(FakeWorker, context, ITEMS)}
+    assert sorted(reports) == [item.shard for item in ITEMS]
+    assert {shard: report.result for shard, report in reports.items() if report.result} == {
+        "0": (0, 1),
+        "1": (2, 1),
+        "2": (4, 1),
+        "5": (10, 1),
+    }
+    assert "three is no good" in reports["3"].error and "ValueError" in reports["3"].error
+    assert "died on every try" in reports["4"].error
+
+
+def test_a_worker_that_cannot_start_is_the_callers_error(context: JobContext) -> None:
+    with pytest.raises(ConfigError, match="use dlib"):
+        list(run_stage(FakeBrokenWorker, context, ITEMS))
+
+
+def test_no_items_need_no_workers(context: JobContext) -> None:
+    assert list(run_stage(FakeBrokenWorker, context, ())) == []
+
+
+def test_workers_that_fit_nowhere_are_an_error(
+    cluster: None, make_config: Callable[..., ReleaseConfig], make_context: Callable[..., JobContext]
+) -> None:
+    for key, value in (("run__gpus_per_worker", 8.0), ("run__cpus_per_worker", 256)):
+        with pytest.raises(ConfigError, match=r"the cluster has .* CPUs"):
+            list(run_stage(FakeWorker, make_context(make_config(**{key: value})), ITEMS))
