@@ -1,0 +1,1 @@
+"""Measurements that docs/RESULTS.md quotes; `python -m benchmarks`, or `make bench`."""
