@@ -1,0 +1,236 @@
+"""The gallery: embeddings of the originals, kept apart from all evidence. Biometric data: private and deletable.
+
+Layout of a gallery directory (never inside the released dataset)::
+
+    shards/<shard>.parquet   a row a face; pictures without faces keep one row with face_index −1
+    snapshot.json            digest over the shard files, counts, recognizers; written by `seal`
+    pseudonyms.key           key of the subject pseudonyms (audit.enrol)
+"""
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from audit.files import write_text
+from audit.records import EnrolledFace, EnrolledPicture
+from cfanet.errors import InputError
+from cfanet.records import Detection, Embeddings
+from cfanet.search import References
+
+_PREFIX = "embedding."  # one column a recognizer, so that loading one does not read the others
+_STAMP = b"cfanet.stamp"
+_BOX = pa.list_(pa.float64(), 4)
+_LANDMARKS = pa.list_(pa.float32(), 10)
+_NO_FACE = -1
+
+
+@dataclass(frozen=True)
+class ShardStamp:
+    """What an enrolled shard was made from; a different stamp means: enrol again."""
+
+    source_etag: str
+    settings_digest: str  # over detector, recognizers and labels
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A sealed gallery."""
+
+    sha256: str  # over names and bytes of all shard files
+    n_references: int
+    n_subjects: int  # labelled people
+    n_pictures: int
+    recognizers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GalleryRow:
+    """One reference as evidence knows it: an id, a pseudonym, a digest."""
+
+    reference_id: str
+    subject_id: str
+    input_sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """References of one recognizer and the people they show, row by row."""
+
+    references: References
+    subjects: tuple[str, ...]  # pseudonyms, "" where unknown
+
+    def __post_init__(self) -> None:
+        if len(self.subjects) != len(self.references.ids):
+            raise ValueError(f"{len(self.subjects)} subjects for {len(self.references.ids)} references")
+
+
+def write_shard(gallery_dir: Path, shard: str, pictures: Sequence[EnrolledPicture], stamp: ShardStamp) -> None:
+    """Store the enrolled pictures of one shard under its name, whole or not at all."""
+    path = _shard_path(gallery_dir, shard)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        pq.write_table(_table(pictures, stamp), draft)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def has_shard(gallery_dir: Path, shard: str, stamp: ShardStamp) -> bool:
+    """True when this shard is enrolled from this source with these settings."""
+    path = _shard_path(gallery_dir, shard)
+    if not path.is_file():
+        return False
+    return (pq.read_schema(path).metadata or {}).get(_STAMP) == _stamp_bytes(stamp)
+
+
+def read_shard(gallery_dir: Path, shard: str) -> list[EnrolledPicture]:
+    """The enrolled pictures of one shard, in the order of the source; InputError when it is not enrolled."""
+    path = _shard_path(gallery_dir, shard)
+    if not path.is_file():
+        raise InputError(f"shard {shard!r} is not in the gallery {gallery_dir}: run `cfanet gallery enrol` first")
+    table = pq.read_table(path)
+    vectors = {
+        name.removeprefix(_PREFIX): _matrix(table.column(name))
+        for name in table.column_names
+        if name.startswith(_PREFIX)
+    }
+    plain = table.select([name for name in table.column_names if not name.startswith(_PREFIX)]).to_pylist()
+    faces: dict[str, list[EnrolledFace]] = {}
+    digests: dict[str, str] = {}
+    row = 0  # of the embedding matrices, which skip pictures without faces
+    for values in plain:
+        key = str(values["sample_key"])
+        digests[key] = str(values["input_sha256"])
+        of_picture = faces.setdefault(key, [])
+        if values["face_index"] == _NO_FACE:
+            continue
+        landmarks = np.array(values["landmarks"], dtype=np.float32).reshape(5, 2)
+        x1, y1, x2, y2 = values["box"]
+        detection = Detection((x1, y1, x2, y2), values["score"], landmarks)
+        embeddings = {name: matrix[row] for name, matrix in vectors.items()}
+        of_picture.append(EnrolledFace(key, values["face_index"], values["subject_id"], detection, embeddings))
+        row += 1
+    return [EnrolledPicture(key, digests[key], tuple(of_picture)) for key, of_picture in faces.items()]
+
+
+def seal(gallery_dir: Path) -> Snapshot:
+    """Digest all shards and write `snapshot.json`; InputError when nothing is enrolled."""
+    digest, n_references, n_pictures = hashlib.sha256(), 0, 0
+    subjects: set[str] = set()
+    recognizers: set[str] = set()
+    for path in _shard_paths(gallery_dir):
+        with path.open("rb") as file:
+            of_file = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(gallery_dir).as_posix()}\0{of_file}\n".encode())
+        table = pq.read_table(path, columns=["sample_key", "face_index", "subject_id"])
+        indices = table.column("face_index").to_numpy()
+        n_references += int((indices != _NO_FACE).sum())
+        n_pictures += len(set(table.column("sample_key").to_pylist()))
+        subjects.update(s for s in table.column("subject_id").to_pylist() if s)
+        names = pq.read_schema(path).names
+        recognizers.update(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
+    snapshot = Snapshot(digest.hexdigest(), n_references, len(subjects), n_pictures, tuple(sorted(recognizers)))
+    write_text(gallery_dir / "snapshot.json", json.dumps(asdict(snapshot), indent=2, sort_keys=True) + "\n")
+    return snapshot
+
+
+def load(gallery_dir: Path, recognizer: str) -> References:
+    """All references of one recognizer, ordered by shard name and position; ids are `sample_key#face_index`.
+
+    InputError when a shard was enrolled without this recognizer.
+    """
+    ids: list[str] = []
+    blocks: list[Embeddings] = []
+    for path in _shard_paths(gallery_dir):
+        column = _PREFIX + recognizer
+        table = pq.read_table(path, columns=["sample_key", "face_index"])
+        keys, indices = table.column("sample_key").to_pylist(), table.column("face_index").to_pylist()
+        found = [f"{key}#{index}" for key, index in zip(keys, indices, strict=True) if index != _NO_FACE]
+        if not found:
+            continue
+        if column not in pq.read_schema(path).names:
+            raise InputError(f"{path.name} was enrolled without recognizer {recognizer!r}: enrol the originals again")
+        ids.extend(found)
+        blocks.append(_matrix(pq.read_table(path, columns=[column]).column(column)))
+    stacked: Embeddings = np.concatenate(blocks) if blocks else np.zeros((0, 1), dtype=np.float32)
+    return References(tuple(ids), stacked)
+
+
+def load_subjects(gallery_dir: Path) -> tuple[str, ...]:
+    """Subject pseudonyms in the order of `load`, "" where the owner gave no label."""
+    return tuple(row.subject_id for row in gallery_rows(gallery_dir))
+
+
+def open_gallery(gallery_dir: Path, recognizer: str) -> Gallery:
+    """References and subjects of one recognizer."""
+    return Gallery(load(gallery_dir, recognizer), load_subjects(gallery_dir))
+
+
+def gallery_rows(gallery_dir: Path) -> list[GalleryRow]:
+    """All references in the order of `load`, without embeddings."""
+    rows = []
+    columns = ["sample_key", "face_index", "subject_id", "input_sha256"]
+    for path in _shard_paths(gallery_dir):
+        for values in pq.read_table(path, columns=columns).to_pylist():
+            if values["face_index"] != _NO_FACE:
+                reference_id = f"{values['sample_key']}#{values['face_index']}"
+                rows.append(GalleryRow(reference_id, values["subject_id"], values["input_sha256"]))
+    return rows
+
+
+def _table(pictures: Sequence[EnrolledPicture], stamp: ShardStamp) -> pa.Table:
+    rows = [(picture, face) for picture in pictures for face in (picture.faces or (None,))]
+    names = sorted({name for _, face in rows if face is not None for name in face.embeddings})
+    columns: dict[str, pa.Array] = {
+        "sample_key": pa.array([picture.sample_key for picture, _ in rows], pa.string()),
+        "face_index": pa.array([face.face_index if face else _NO_FACE for _, face in rows], pa.int32()),
+        "subject_id": pa.array([face.subject_id if face else "" for _, face in rows], pa.string()),
+        "input_sha256": pa.array([picture.input_sha256 for picture, _ in rows], pa.string()),
+        "box": pa.array([list(face.detection.box) if face else None for _, face in rows], _BOX),
+        "landmarks": pa.array(
+            [face.detection.landmarks.ravel().tolist() if face else None for _, face in rows], _LANDMARKS
+        ),
+        "score": pa.array([face.detection.score if face else None for _, face in rows], pa.float64()),
+    }
+    for name in names:
+        vectors = [face.embeddings[name] if face else None for _, face in rows]
+        size = next(len(vector) for vector in vectors if vector is not None)
+        columns[_PREFIX + name] = pa.array(
+            [None if vector is None else vector.tolist() for vector in vectors], pa.list_(pa.float32(), size)
+        )
+    return pa.table(columns).replace_schema_metadata({_STAMP: _stamp_bytes(stamp)})
+
+
+def _matrix(column: pa.ChunkedArray) -> Embeddings:
+    """(N, d) float32 of a fixed-size-list column, without its null rows."""
+    dense = column.drop_null().combine_chunks()
+    flat = dense.flatten().to_numpy(zero_copy_only=False)
+    size: int = column.type.list_size
+    return np.ascontiguousarray(flat, dtype=np.float32).reshape(-1, size)
+
+
+def _stamp_bytes(stamp: ShardStamp) -> bytes:
+    return json.dumps(asdict(stamp), sort_keys=True).encode()
+
+
+def _shard_path(gallery_dir: Path, shard: str) -> Path:
+    if not shard or ".." in Path(shard).parts or Path(shard).is_absolute():
+        raise InputError(f"shard name {shard!r} would leave the gallery directory: use the plain name of the shard")
+    return gallery_dir / "shards" / f"{shard}.parquet"
+
+
+def _shard_paths(gallery_dir: Path) -> list[Path]:
+    root = gallery_dir / "shards"
+    paths = sorted((path for path in root.rglob("*.parquet") if not path.name.startswith(".")), key=str)
+    if not paths:
+        raise InputError(f"the gallery {gallery_dir} holds no shard: run `cfanet gallery enrol` first")
+    return paths

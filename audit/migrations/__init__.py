@@ -1,0 +1,1 @@
+"""Alembic revisions of the evidence database; `audit.evidence` applies them when it opens one."""
