@@ -39,7 +39,7 @@ def pictures(shard: Path) -> Iterator[tuple[str, np.ndarray]]:
 def check_keys(source: Path, released: Path) -> list[str]:
     """What is wrong with the keys of one shard."""
     wanted = [key for key, _ in pictures(source)]
-    held = released.parent / "_cfanet" / "quarantine" / f"{released.name}.jsonl"
+    held = released.parent / "_cfanet" / "quarantine" / f"{released.stem}.jsonl"
     withheld = [json.loads(line)["key"] for line in held.read_text().splitlines()] if held.exists() else []
     got = Counter([key for key, _ in pictures(released)]) + Counter(set(withheld))
     wrong = [f"{key}: {got[key]} times" for key in wanted if got[key] != 1]

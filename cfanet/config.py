@@ -16,7 +16,8 @@ class DetectorSettings(Section):
 
     name: Literal["mtcnn"] = "mtcnn"
     min_face_px: int = Field(12, ge=8, le=512, description="smallest face side looked for, pixels")
-    score: float = Field(0.6, gt=0.0, lt=1.0, description="last-stage confidence at which a region counts as a face")
+    score: float = Field(0.5, gt=0.0, lt=1.0, description="last-stage confidence at which a region counts as a face")
+    cut_faces: bool = Field(True, description="look a second time, for faces that the picture's border cuts")
 
 
 class LoopSettings(Section):

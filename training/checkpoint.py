@@ -55,6 +55,8 @@ def _first_difference(old: str, new: str) -> str | None:
     """The first section of two canonical settings that differs, apart from the length of the run."""
     before, after = json.loads(old), json.loads(new)
     for settings in (before, after):
-        settings["schedule"] = {k: v for k, v in settings["schedule"].items() if k not in {"steps", "save_every"}}
+        settings["schedule"] = {
+            k: v for k, v in settings["schedule"].items() if k not in {"steps", "decay_steps", "save_every"}
+        }
         settings.pop("data")  # a run may move with its data
     return next((section for section in after if before.get(section) != after[section]), None)

@@ -46,7 +46,7 @@ class LossSettings(Section):
     content: float = Field(2.0, ge=0)  # λ_con: Eq. 1 on same-identity pairs
     local: float = Field(0.1, ge=0)  # Eq. 2 on different-identity pairs, relative to nothing else
     colour: float = Field(0.25, ge=0)  # ours: L1 on 8 × 8 pooled colours of different-identity pairs
-    identity: float = Field(3.0, ge=0)  # λ_id: Eq. 4
+    identity: float = Field(1.0, ge=0)  # λ_id: Eq. 4
     distil: float = Field(1.0, ge=0)  # weight of Eq. 4's second term, Cos(z_id, R_id)
     smooth: float = Field(10.0, ge=0)  # λ of Eq. 6
     smooth_epsilon: float = Field(1e-4, gt=0)  # ε of Eq. 5
@@ -59,12 +59,11 @@ class LossSettings(Section):
 
 
 class OptimizerSettings(Section):
-    """Adam and the exponential moving average of the weights."""
+    """Adam and the moving average of the weights."""
 
-    # The paper's 0.002 suits long runs: weights are equalised, of unit variance, so that a step moves them by 0.2 %.
-    learning_rate: float = Field(0.01, gt=0)
-    judges_learning_rate: float = Field(0.004, gt=0)  # of D and D_local
-    betas: tuple[float, float] = (0.5, 0.99)
+    learning_rate: float = Field(0.001, gt=0)  # the paper: 0.002
+    judges_learning_rate: float = Field(0.001, gt=0)  # of D and D_local
+    betas: tuple[float, float] = (0.9, 0.99)
     ema_pictures: float = Field(20_000, gt=0)  # half-life of the average, in pictures
 
 
@@ -73,8 +72,9 @@ class ScheduleSettings(Section):
 
     batch: int = Field(16, ge=2, multiple_of=2)  # pairs per step: half same, half different identity
     steps: int = Field(40_000, ge=1)  # the paper's
-    own_identity_from: int = Field(2_000, ge=0)  # before: the decoder sees R_id(y); after: half of it sees z_id
-    adversarial_from: int = Field(3_000, ge=0)
+    decay_steps: int = Field(500, ge=0)  # over the last so many steps the learning rates fall to 0
+    own_identity_from: int = Field(1_500, ge=0)  # before: the decoder sees R_id(y); after: half of it sees z_id
+    adversarial_from: int = Field(2_000, ge=0)
     save_every: int = Field(100, ge=1)
     seed: int = 0
 

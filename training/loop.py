@@ -95,6 +95,7 @@ class Trainer:
     def train_step(self, pairs: Pairs) -> dict[str, float]:
         """One update of the generator and, once they are on, of the discriminators; returns the loss terms."""
         pairs = self._to_device(pairs)
+        self._set_rates()
         rng = torch.Generator().manual_seed(self.settings.schedule.seed * 7_919 + self.step)
         values: dict[str, Tensor] = {}
         with self._autocast():
@@ -107,6 +108,17 @@ class Trainer:
         if self._adversarial:
             self._train_judges(made, rng, values)
         return {name: float(value.detach()) for name, value in values.items()}
+
+    def _set_rates(self) -> None:
+        """Constant, then linearly down to 0 at the run's last step."""
+        schedule, rates = self.settings.schedule, self.settings.optimizer
+        factor = min(1.0, (schedule.steps - self.step) / max(1, schedule.decay_steps))
+        for optimizer, rate in (
+            (self.generator_optimizer, rates.learning_rate),
+            (self.judges_optimizer, rates.judges_learning_rate),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
 
     @property
     def _adversarial(self) -> bool:

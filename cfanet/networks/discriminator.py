@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cfanet.networks.layers import DownBlock, EqualConv2d, EqualLinear, activate
+from cfanet.networks.layers import Conv2d, DownBlock, Linear, activate
 
 
 class Trunk(nn.Module):
@@ -12,7 +12,7 @@ class Trunk(nn.Module):
 
     def __init__(self, resolution: int, width: int, max_width: int) -> None:
         super().__init__()
-        self.from_rgb = EqualConv2d(3, width, kernel=1)
+        self.from_rgb = Conv2d(3, width, kernel=1)
         blocks: list[nn.Module] = []
         size, channels = resolution, width
         while size > 4:
@@ -34,9 +34,9 @@ class Discriminator(nn.Module):
         super().__init__()
         self.trunk = Trunk(resolution, width, max_width)
         channels = self.trunk.channels
-        self.conv = EqualConv2d(channels + 1, channels)
-        self.hidden = EqualLinear(channels * 16, channels)
-        self.logit = EqualLinear(channels, 1)
+        self.conv = Conv2d(channels + 1, channels)
+        self.hidden = Linear(channels * 16, channels)
+        self.logit = Linear(channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, R, R) in [-1, 1] → (N,) logits."""
@@ -54,9 +54,9 @@ class LocalDiscriminator(nn.Module):
     def __init__(self, patch: int, width: int, max_width: int) -> None:
         super().__init__()
         self.trunk = Trunk(patch, width, max_width)
-        self.embed = EqualLinear(self.trunk.channels * 16, max_width)
-        self.hidden = EqualLinear(2 * max_width, max_width)
-        self.logit = EqualLinear(max_width, 1)
+        self.embed = Linear(self.trunk.channels * 16, max_width)
+        self.hidden = Linear(2 * max_width, max_width)
+        self.logit = Linear(max_width, 1)
 
     def forward(self, patches: Tensor, references: Tensor) -> Tensor:
         """`patches` (N, P, 3, p, p) and `references` (N, Q, 3, p, p) of the same N pictures → (N · P,) logits."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cfanet.networks.layers import DownBlock, EqualConv2d, EqualLinear, ModulatedBlock, ModulatedConv2d, activate
+from cfanet.networks.layers import Conv2d, DownBlock, Linear, ModulatedBlock, ModulatedConv2d, activate
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,12 @@ class Encoder(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         sizes = _sizes(config.resolution, config.content_size)
-        self.from_rgb = EqualConv2d(3, config.channels(config.resolution))
+        self.from_rgb = Conv2d(3, config.channels(config.resolution))
         self.stem = nn.ModuleDict(
             {str(size): DownBlock(config.channels(size), config.channels(size // 2)) for size in sizes[:-1]}
         )
         coarse = config.channels(config.content_size)
-        self.content = nn.Sequential(
-            EqualConv2d(coarse, coarse), nn.LeakyReLU(0.2), EqualConv2d(coarse, config.content_channels)
-        )
+        self.content = nn.Sequential(Conv2d(coarse, coarse), nn.LeakyReLU(0.2), Conv2d(coarse, config.content_channels))
         self.identity = IdentityHead(coarse, config.content_size, config.max_width, config.identity_dim)
 
     def features(self, crops: Tensor) -> Tensor:
@@ -73,7 +71,7 @@ class IdentityHead(nn.Module):
         while size // 2 ** len(blocks) > 4:
             blocks.append(DownBlock(width, width))
         self.blocks = nn.Sequential(*blocks)
-        self.project = EqualLinear(width * (size // 2 ** len(blocks)) ** 2, outputs)
+        self.project = Linear(width * (size // 2 ** len(blocks)) ** 2, outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, s, s) → (N, d) float32 unit-norm."""
@@ -86,8 +84,8 @@ class Decoder(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         coarse, style = config.channels(config.content_size), config.style_dim
-        self.mapping = nn.ModuleList([EqualLinear(config.identity_dim, style), EqualLinear(style, style)])
-        self.entry = EqualConv2d(config.content_channels, coarse)
+        self.mapping = nn.ModuleList([Linear(config.identity_dim, style), Linear(style, style)])
+        self.entry = Conv2d(config.content_channels, coarse)
         sizes = _sizes(config.resolution, config.content_size)[::-1]
         self.base = ModulatedBlock(coarse, coarse, style, upsample=False)
         self.blocks = nn.ModuleDict(

@@ -1,4 +1,4 @@
-"""Building blocks shared by the networks: equalised layers, modulated convolution, residual blocks.
+"""Building blocks shared by the networks: variance-keeping layers, modulated convolution, residual blocks.
 
 All tensors are (N, C, H, W) or (N, C) float; nothing here depends on the other members of a batch.
 """
@@ -17,35 +17,23 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2) * _GAIN
 
 
-class EqualLinear(nn.Module):
-    """Linear layer whose weights are scaled at run time, so that one learning rate suits all (Karras et al., 2018)."""
+class Linear(nn.Linear):
+    """Linear layer that keeps the variance of its input."""
 
     def __init__(self, inputs: int, outputs: int, bias: float = 0.0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs))
-        self.bias = nn.Parameter(torch.full((outputs,), bias))
-        self.scale = 1.0 / math.sqrt(inputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs) → (N, outputs)."""
-        return F.linear(x, self.weight * self.scale, self.bias)
+        super().__init__(inputs, outputs)
+        nn.init.normal_(self.weight, std=1.0 / math.sqrt(inputs))
+        nn.init.constant_(self.bias, bias)
 
 
-class EqualConv2d(nn.Module):
-    """Convolution with run-time weight scaling; keeps the size unless `stride` is 2."""
+class Conv2d(nn.Conv2d):
+    """Convolution that keeps the size, and the variance of its input."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, zero: bool = False) -> None:
-        super().__init__()
-        weight = torch.randn(outputs, inputs, kernel, kernel)
-        self.weight = nn.Parameter(torch.zeros_like(weight) if zero else weight)
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.scale = 1.0 / math.sqrt(inputs * kernel * kernel)
-        self.stride = stride
-        self.padding = kernel // 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs, H, W) → (N, outputs, H / stride, W / stride)."""
-        return F.conv2d(x, self.weight * self.scale, self.bias, stride=self.stride, padding=self.padding)
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3) -> None:
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2)
+        nn.init.normal_(self.weight, std=1.0 / math.sqrt(inputs * kernel * kernel))
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
 
 
 class ModulatedConv2d(nn.Module):
@@ -57,20 +45,18 @@ class ModulatedConv2d(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, style: int, kernel: int = 3, *, demodulate: bool = True) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel) / math.sqrt(inputs * kernel * kernel))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.style = EqualLinear(style, inputs, bias=1.0)
-        self.scale = 1.0 / math.sqrt(inputs * kernel * kernel)
+        self.style = Linear(style, inputs, bias=1.0)
         self.padding = kernel // 2
         self.demodulate = demodulate
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """`x` (N, inputs, H, W), `style` (N, style) → (N, outputs, H, W)."""
-        weight = self.weight * self.scale
         s = self.style(style)
-        y = F.conv2d(x * s[:, :, None, None].to(x.dtype), weight, padding=self.padding)
+        y = F.conv2d(x * s[:, :, None, None].to(x.dtype), self.weight, padding=self.padding)
         if self.demodulate:
-            energy = s.float().square() @ weight.float().square().sum((2, 3)).t()
+            energy = s.float().square() @ self.weight.float().square().sum((2, 3)).t()
             y = y * torch.rsqrt(energy + 1e-8)[:, :, None, None].to(y.dtype)
         return y + self.bias[None, :, None, None].to(y.dtype)
 
@@ -80,14 +66,14 @@ class DownBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = EqualConv2d(inputs, outputs)
-        self.conv2 = EqualConv2d(outputs, outputs)
-        self.skip = EqualConv2d(inputs, outputs, kernel=1)
+        self.conv1 = Conv2d(inputs, inputs)
+        self.conv2 = Conv2d(inputs, outputs)
+        self.skip = Conv2d(inputs, outputs, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) → (N, outputs, H / 2, W / 2)."""
-        y = activate(self.conv1(F.avg_pool2d(x, 2)))
-        y = activate(self.conv2(y))
+        y = activate(self.conv1(x))
+        y = activate(self.conv2(F.avg_pool2d(y, 2)))
         mixed: Tensor = (y + self.skip(F.avg_pool2d(x, 2))) / _GAIN
         return mixed
 
@@ -99,7 +85,7 @@ class ModulatedBlock(nn.Module):
         super().__init__()
         self.conv1 = ModulatedConv2d(inputs, outputs, style)
         self.conv2 = ModulatedConv2d(outputs, outputs, style)
-        self.skip = EqualConv2d(inputs, outputs, kernel=1)
+        self.skip = Conv2d(inputs, outputs, kernel=1)
         self.upsample = upsample
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:

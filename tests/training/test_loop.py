@@ -18,7 +18,14 @@ NETWORK = {"resolution": 32, "content_size": 8, "width": 8, "max_width": 16, "st
 
 
 def settings(folder: Path, steps: int, losses: dict[str, float] | None = None) -> TrainingSettings:
-    schedule = {"batch": 4, "steps": steps, "own_identity_from": 1, "adversarial_from": 2, "save_every": 2}
+    schedule = {
+        "batch": 4,
+        "steps": steps,
+        "own_identity_from": 1,
+        "adversarial_from": 2,
+        "save_every": 2,
+        "decay_steps": 0,
+    }
     values = {"data": folder, "guide": "fake", "network": NETWORK, "losses": losses or {}, "schedule": schedule}
     return TrainingSettings.model_validate(values)
 
@@ -47,6 +54,20 @@ def test_a_run_that_was_stopped_ends_where_an_unbroken_one_does(tmp_path: Path, 
     assert resumed.step == whole.step == 5
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_learning_rates_fall_to_nothing_at_the_end(tmp_path: Path, faces: FaceSet) -> None:
+    chosen = settings(tmp_path / "faces", 8)
+    schedule = chosen.schedule.model_copy(update={"decay_steps": 4})
+    trainer = Trainer(chosen.model_copy(update={"schedule": schedule}), Guide(fake_guide(), 32))
+    rates: list[float] = []
+    trainer.run(
+        PairSampler(faces, 4, 0),
+        tmp_path / "run",
+        lambda step, values: rates.append(trainer.generator_optimizer.param_groups[0]["lr"]),
+    )
+    full = chosen.optimizer.learning_rate
+    assert rates == pytest.approx([full] * 5 + [full * 0.75, full * 0.5, full * 0.25])
 
 
 def test_every_loss_is_on_and_finite(tmp_path: Path, faces: FaceSet) -> None:
