@@ -12,10 +12,9 @@ from cfanet.config import DetectorSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.errors import ConfigError, InputError
 from cfanet.recognizers import TorchRecognizer, load_recognizer
-from cfanet.weights import IdentitySpread
 from training.config import TrainingSettings, load_settings
 from training.data import PairSampler, load_faces, split_held_out
-from training.export import export_generator
+from training.export import export_generator, real_spread
 from training.guide import Guide
 from training.loop import Trainer
 from training.prepare import prepare_shard
@@ -70,7 +69,7 @@ def train(
     trainer.run(sampler, out, _Lines(settings), minutes)
     generator = trainer.average.eval()
     thresholds = export_generator(out / "generator.safetensors", generator, settings, faces, trainer.step)
-    write_preview(out / "preview.png", preview(generator, faces[1], IdentitySpread.measure(faces[0].embedding)))
+    write_preview(out / "preview.png", preview(generator, faces[1], real_spread(faces[0])))
     _console.print(f"step {trainer.step}: {out / 'generator.safetensors'}, thresholds {thresholds}")
 
 

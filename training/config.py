@@ -48,6 +48,7 @@ class LossSettings(Section):
     colour: float = Field(0.25, ge=0)  # ours: L1 on 8 × 8 pooled colours of different-identity pairs
     identity: float = Field(1.0, ge=0)  # λ_id: Eq. 4
     distil: float = Field(1.0, ge=0)  # weight of Eq. 4's second term, Cos(z_id, R_id)
+    distil_swaps: float = Field(2.0, ge=0)  # ours: the same on generated faces; the closed loop looks at those
     smooth: float = Field(10.0, ge=0)  # λ of Eq. 6
     smooth_epsilon: float = Field(1e-4, gt=0)  # ε of Eq. 5
     smooth_every: int = Field(32, ge=1)  # Eq. 5 needs two more decodings: computed lazily
@@ -74,7 +75,7 @@ class ScheduleSettings(Section):
     steps: int = Field(40_000, ge=1)  # the paper's
     decay_steps: int = Field(500, ge=0)  # over the last so many steps the learning rates fall to 0
     own_identity_from: int = Field(1_500, ge=0)  # before: the decoder sees R_id(y); after: half of it sees z_id
-    adversarial_from: int = Field(2_000, ge=0)
+    adversarial_from: int = Field(2_500, ge=0)
     save_every: int = Field(100, ge=1)
     seed: int = 0
 

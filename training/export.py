@@ -10,7 +10,7 @@ from torch import Tensor
 from cfanet.networks.generator import Generator
 from cfanet.weights import IdentitySpread, save_generator
 from training.config import TrainingSettings
-from training.data import FaceSet
+from training.data import UNKNOWN, FaceSet
 
 FMRS = (1e-2, 1e-3, 1e-4)
 _MIN_FALSE_MATCHES = 5  # a threshold rests on at least so many non-mated pairs above it
@@ -22,6 +22,12 @@ def identity_vectors(generator: Generator, pictures: Tensor, batch: int = 64) ->
     device = next(generator.parameters()).device
     parts = [generator.identify(part.to(device).float() / 127.5 - 1.0).cpu() for part in torch.split(pictures, batch)]
     return torch.cat(parts)
+
+
+def real_spread(faces: FaceSet) -> IdentitySpread:
+    """Mean and covariance of real identity vectors: of labelled people, whose pictures were chosen as portraits."""
+    known = faces.identity != UNKNOWN
+    return IdentitySpread.measure(faces.embedding[known])
 
 
 def fit_thresholds(vectors: Tensor, identity: Tensor) -> dict[float, float]:
@@ -53,5 +59,5 @@ def export_generator(
         "losses": json.dumps(settings.losses.model_dump(), sort_keys=True),
         "network": json.dumps(settings.network.model_dump(), sort_keys=True),
     }
-    save_generator(path, generator, IdentitySpread.measure(training.embedding), thresholds, notes)
+    save_generator(path, generator, real_spread(training), thresholds, notes)
     return thresholds

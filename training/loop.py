@@ -153,6 +153,11 @@ class Trainer:
             values["identity"] = losses.generated_identity(seen, pairs.y_embedding[full])
             values["distil"] = losses.encoded_identity(made.z_y, pairs.y_embedding)
             total = total + weights.identity * (values["identity"] + weights.distil * values["distil"])
+            if weights.distil_swaps > 0:
+                # The branch learns to report what R_id sees in a generated face, which need not be what was asked.
+                encoded = self.generator.identify(made.cross[full].detach())
+                values["distil_swaps"] = losses.encoded_identity(encoded, seen.detach())
+                total = total + weights.distil_swaps * values["distil_swaps"]
             with torch.no_grad():
                 values["cos_own"] = losses.cosine(seen, pairs.x_embedding[full])[~pairs.same[full]].mean()
             if weights.smooth > 0 and self.step % weights.smooth_every == 0:
