@@ -65,7 +65,8 @@ class _Face:
     index: int
     detection: Detection
     seed_id: str
-    matrix: Matrix | None = None  # None: no alignment exists, so nothing can be generated
+    refusal: str = ""  # why nothing can be generated for it
+    matrix: Matrix | None = None  # None where nothing can be generated
     content: Tensor | None = None
     z_id: Tensor | None = None
     originals: dict[str, np.ndarray] = field(default_factory=dict)
@@ -146,10 +147,13 @@ class Anonymizer:
         generator = self._generator()
         size = generator.network.config.resolution
         for face in faces:
+            if face.box[2] - face.box[0] < self._settings.min_replace_px:
+                face.refusal = "too small to be judged"
+                continue
             try:
                 face.matrix = similarity_transform(face.detection.landmarks, crop_points(size))
             except ValueError:
-                continue  # obscured or withheld later
+                face.refusal = "no alignment"
         aligned = [face for face in faces if face.matrix is not None]
         crops = [warp(images[face.picture], _known(face.matrix), (size, size)) for face in aligned]
         for start in range(0, len(aligned), self._batch):
@@ -236,7 +240,7 @@ class Anonymizer:
     def _record(self, face: _Face, decision: FaceDecision) -> FaceRecord:
         detail = ""
         if decision != FaceDecision.REPLACED and self._settings.method == "cfa":
-            detail = "no alignment" if face.matrix is None else "did not pass the loop"
+            detail = face.refusal or "did not pass the loop"
         return FaceRecord(
             face_index=face.index,
             box=face.box,

@@ -42,7 +42,10 @@ class AnonymizeSettings(Section):
 
     method: Literal["cfa", "blur", "pixelate", "mask"] = "cfa"
     generator: str = Field("default", description='"default" or the path of a .safetensors generator')
-    angle_deg: float = Field(90.0, ge=0.0, le=180.0, description="angle between the original and the new identity")
+    angle_deg: float = Field(120.0, ge=0.0, le=180.0, description="angle between the original and the new identity")
+    min_replace_px: float = Field(
+        32.0, ge=0.0, description="narrower faces are obscured: recognizers cannot tell whether a new one passes"
+    )
     obscurer: Literal["blur", "pixelate", "mask"] = Field("mask", description="used where a face cannot be replaced")
     max_megapixels: float = Field(64.0, gt=0.0, description="larger pictures are quarantined, undecoded")
     jpeg_quality: int = Field(95, ge=50, le=100)

@@ -54,7 +54,9 @@ def run_stage(worker: type[Worker[R]], context: JobContext, items: Sequence[Work
 
 def _rows(worker: type[Worker[R]], context: JobContext, items: Sequence[WorkItem]) -> Iterator[dict[str, Any]]:
     rows = [{"item": pickle.dumps(item)} for item in items]
-    pool = ray.data.ActorPoolStrategy(size=min(_workers(context.config.run), len(items)))
+    # One item at a time: a second one waiting at a worker that dies would lose its tries to the first.
+    size = min(_workers(context.config.run), len(items))
+    pool = ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1)
     parts = {"worker": worker, "context": context}
     with warnings.catch_warnings():
         # Ray 2.60 deprecates the only spelling of max_restarts and max_task_retries before it offers another.

@@ -73,7 +73,7 @@ def test_the_loop_goes_on_until_a_face_passes_and_says_how_it_went() -> None:
     recognizer = FakeRecognizer([0.9, 0.6, 0.2])
     (result,) = build({}, {"fake": recognizer}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
     (face,) = result.faces
-    assert (face.attempts, face.requested_angle_deg) == (3, 110.0)
+    assert (face.attempts, face.requested_angle_deg) == (3, 140.0)
     (comparison,) = face.comparisons
     assert comparison.passed
     assert comparison.similarity == pytest.approx(0.2, abs=1e-6)
@@ -117,6 +117,15 @@ def test_landmarks_that_coincide_are_obscured() -> None:
     broken = Detection((40, 40, 80, 90), 0.9, np.full((5, 2), 60, np.float32))
     (result,) = build(faces=[broken]).run([noise(120, 200)], ["a"])
     assert (result.status, result.faces[0].detail) == (ImageStatus.OBSCURED, "no alignment")
+
+
+def test_a_face_too_small_to_be_judged_is_obscured() -> None:
+    image = noise(120, 200)
+    (result,) = build({**PASS, "min_replace_px": 45}).run([image], ["a"])
+    assert [(face.decision, face.detail) for face in result.faces] == [
+        (FaceDecision.REPLACED, ""),
+        (FaceDecision.OBSCURED, "too small to be judged"),
+    ]
 
 
 def test_a_picture_without_faces_is_returned_as_it_is() -> None:
