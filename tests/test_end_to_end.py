@@ -88,8 +88,10 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     (folder / "source").mkdir()
     write_shard(folder / "source" / "ordinary.tar", ORDINARY)
     write_shard(folder / "source" / "hard.tar", HARD)
+    (folder / "key").write_bytes(b"the same faces in every run of this test")
     values = {
         "source.uri": str(folder / "source"),
+        "run.key_file": str(folder / "key"),
         "destination.uri": str(folder / "released"),
         "destination.keep_members": ["txt"],
         "run.workers": 1,
