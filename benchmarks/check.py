@@ -58,7 +58,7 @@ def faces_left(source: Path, released: Path, detector: MTCNN) -> tuple[int, list
             x1, y1 = max(x0 + 1, int(box[2])), max(y0 + 1, int(box[3]))
             a, b = before[key][y0:y1, x0:x1].astype(float), after[y0:y1, x0:x1].astype(float)
             if a.size and np.abs(a - b).mean() < UNCHANGED:
-                left.append(f"{key}: {box.round().astype(int).tolist()}")
+                left.append(f"{key}: {[round(float(value)) for value in box]}, changed by {np.abs(a - b).mean():.1f}")
     return found, left
 
 
