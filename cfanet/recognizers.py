@@ -168,7 +168,7 @@ def load_recognizer(spec: str, device: str = "cpu") -> Recognizer:
 
 
 FACENET_NAMES = {"facenet-vggface2": "vggface2", "facenet-casia": "casia-webface"}
-# facenet-pytorch stretches the MTCNN box to 160 × 160. These are the median points of 250 CelebA faces in that crop, made
+# facenet-pytorch stretches the MTCNN box to 160 × 160. These are the median points of 250 CelebA faces there, made
 # symmetric; a similarity transform onto them comes close to it, without the stretching.
 _FACENET_DESCRIPTOR = Descriptor(
     height=160,
