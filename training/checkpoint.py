@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cfanet.errors import WeightsError
 
 STATE_FILE = "state.safetensors"
+_MAY_CHANGE = frozenset({"steps", "decay_steps", "save_every", "measure_every"})  # of the schedule, in a resumed run
 
 
 def save_state(
@@ -55,8 +56,6 @@ def _first_difference(old: str, new: str) -> str | None:
     """The first section of two canonical settings that differs, apart from the length of the run."""
     before, after = json.loads(old), json.loads(new)
     for settings in (before, after):
-        settings["schedule"] = {
-            k: v for k, v in settings["schedule"].items() if k not in {"steps", "decay_steps", "save_every"}
-        }
-        settings.pop("data")  # a run may move with its data
+        settings["schedule"] = {k: v for k, v in settings["schedule"].items() if k not in _MAY_CHANGE}
+        settings["data"] = settings["start"] = None  # a run may move with its data; its start is behind it
     return next((section for section in after if before.get(section) != after[section]), None)

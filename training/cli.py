@@ -13,16 +13,18 @@ from cfanet.detect import MTCNNDetector
 from cfanet.errors import ConfigError, InputError
 from cfanet.recognizers import TorchRecognizer, load_recognizer
 from training.config import TrainingSettings, load_settings
-from training.data import PairSampler, load_faces, split_held_out
+from training.data import FaceSet, PairSampler, load_faces, split_held_out
+from training.distributed import join
 from training.export import export_generator, real_spread
 from training.guide import Guide
+from training.journal import Journal
 from training.loop import Trainer
+from training.measure import measure_generator
 from training.prepare import prepare_shard
-from training.preview import preview, write_preview
+from training.preview import preview
 
 app = typer.Typer(help="Training data and training.", no_args_is_help=True)
 _console = Console(stderr=True)
-_LINE_EVERY = 50
 _MIN_TRAINING_FACE_PX = 40
 
 
@@ -56,34 +58,41 @@ def train(
 ) -> None:
     """Train a generator, or continue a run that was stopped or killed.
 
+    Several processes: torchrun --nproc-per-node 4 --no-python cfanet train train.toml --out runs/first --device cuda
+
     Example: cfanet train train.toml --out runs/first --minutes 60
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = load_settings(config)
-    guide = load_recognizer(settings.guide, device)
-    if not isinstance(guide, TorchRecognizer):
-        raise ConfigError(f"recognizer {settings.guide!r} has no gradients: guide with facenet-… or torchscript:FILE")
+    place, device = join(device, settings.schedule.batch)
+    guides = [_guide(spec, settings, device) for spec in (settings.guide, *settings.more_guides)]
     faces = split_held_out(load_faces(settings.data, settings.network.resolution))
-    trainer = Trainer(settings, Guide(guide, settings.network.resolution), device)
-    sampler = PairSampler(faces[0], settings.schedule.batch, settings.schedule.seed)
-    trainer.run(sampler, out, _Lines(settings), minutes)
-    generator = trainer.average.eval()
-    thresholds = export_generator(out / "generator.safetensors", generator, settings, faces, trainer.step)
-    write_preview(out / "preview.png", preview(generator, faces[1], real_spread(faces[0])))
-    _console.print(f"step {trainer.step}: {out / 'generator.safetensors'}, thresholds {thresholds}")
+    sampler = PairSampler(faces[0], settings.schedule)
+    trainer = Trainer(settings, guides, device, place)
+    trainer.run(sampler, out, _Listener(trainer, faces, out), minutes)
+    if place.first:
+        thresholds = export_generator(out / "generator.safetensors", trainer, faces)
+        _console.print(f"step {trainer.step}: {out / 'generator.safetensors'}, thresholds {thresholds}")
 
 
-class _Lines:
-    """Prints the mean of every loss term once in a while."""
+def _guide(spec: str, settings: TrainingSettings, device: str) -> Guide:
+    recognizer = load_recognizer(spec, device)
+    if not isinstance(recognizer, TorchRecognizer):
+        raise ConfigError(f"recognizer {spec!r} has no gradients: guide with facenet-… or torchscript:FILE")
+    return Guide(recognizer, settings.network.resolution)
 
-    def __init__(self, settings: TrainingSettings) -> None:
-        self._steps = settings.schedule.steps
-        self._values: dict[str, list[float]] = {}
 
-    def __call__(self, step: int, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            self._values.setdefault(name, []).append(value)
-        if step % _LINE_EVERY == 0:
-            means = "  ".join(f"{name} {sum(v) / len(v):.3f}" for name, v in self._values.items())
-            _console.print(f"step {step}/{self._steps}  {means}", highlight=False)
-            self._values.clear()
+class _Listener:
+    """Writes the run's journal, and measures its averaged weights on people held out."""
+
+    def __init__(self, trainer: Trainer, faces: tuple[FaceSet, FaceSet], out: Path) -> None:
+        self._trainer, self._held_out, self._spread = trainer, faces[1], real_spread(faces[0])
+        self._journal = Journal(out, trainer.settings.schedule.steps, _console)
+
+    def losses(self, step: int, values: dict[str, float]) -> None:
+        self._journal.losses(step, values)
+
+    def measure(self, step: int) -> None:
+        average = self._trainer.average.eval()
+        values = measure_generator(average, self._trainer.guide, self._held_out, self._spread)
+        self._journal.held_out(step, values, preview(average, self._held_out, self._spread))

@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from cfanet.errors import InputError
+from cfanet.recognizers import file_digest
+from training.config import ScheduleSettings
+from training.distributed import Place
 
 UNKNOWN = -1  # identity of a face without a label
 _HELD_OUT_OF = 8  # every eighth identity is kept for evaluation
@@ -36,13 +39,19 @@ class FaceSet:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """One step's batch; the first half are same-identity pairs, the second half different people."""
+    """One step's batch: first the same-identity pairs, then different people."""
 
     x: Tensor  # (B, 3, R, R) float32 in [-1, 1]: gives the content
-    y: Tensor  # (B, 3, R, R): gives the identity
+    y: Tensor  # (B, 3, R, R): gives the identity, augmented
+    y_clean: Tensor  # (B, 3, R, R): the same picture as it is
     x_embedding: Tensor  # (B, d)
     y_embedding: Tensor  # (B, d)
     same: Tensor  # (B,) bool
+
+    def rows(self, place: Place) -> "Pairs":
+        """The pairs that one of several processes works on."""
+        keep = place.rows(len(self.same))
+        return Pairs(*(getattr(self, field.name)[keep] for field in fields(self)))
 
 
 def load_faces(folder: Path, resolution: int) -> FaceSet:
@@ -61,6 +70,14 @@ def load_faces(folder: Path, resolution: int) -> FaceSet:
     return FaceSet(torch.cat(pictures), identity, torch.cat(embeddings))
 
 
+def data_digest(folder: Path) -> str:
+    """SHA-256 over the digests of every prepared shard and its index, in order of names; hex."""
+    whole = sha256()
+    for path in sorted([*folder.glob("*.npz"), *folder.glob("*.tar")]):
+        whole.update(f"{path.name} {file_digest(path)}\n".encode())
+    return whole.hexdigest()
+
+
 def split_held_out(faces: FaceSet) -> tuple[FaceSet, FaceSet]:
     """(training, held-out) faces; people, not pictures, are held out, chosen by a hash of their code."""
     codes = sorted(set(faces.identity.tolist()) - {UNKNOWN})
@@ -72,9 +89,12 @@ def split_held_out(faces: FaceSet) -> tuple[FaceSet, FaceSet]:
 class PairSampler:
     """Draws the pairs of any step."""
 
-    def __init__(self, faces: FaceSet, batch: int, seed: int) -> None:
+    def __init__(self, faces: FaceSet, schedule: ScheduleSettings) -> None:
         """InputError when no identity has two pictures and so no same-identity pair exists."""
-        self._faces, self._batch, self._seed = faces, batch, seed
+        self._faces, self._batch, self._seed = faces, schedule.batch, schedule.seed
+        self._same_pairs = min(max(1, round(schedule.batch * schedule.same_share)), schedule.batch - 1)
+        self._labelled_share = schedule.labelled_share
+        self._labelled = (faces.identity != UNKNOWN).nonzero()[:, 0]
         groups = {}
         for code in sorted(set(faces.identity.tolist()) - {UNKNOWN}):
             members = (faces.identity == code).nonzero()[:, 0]
@@ -87,15 +107,15 @@ class PairSampler:
     def step(self, step: int) -> Pairs:
         """The batch of `step`."""
         rng = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
-        half = self._batch // 2
-        x1, y1 = zip(*(self._same(rng) for _ in range(half)), strict=True)
-        x2, y2 = zip(*(self._different(rng) for _ in range(half)), strict=True)
+        count = self._same_pairs
+        x1, y1 = zip(*(self._same(rng) for _ in range(count)), strict=True)
+        x2, y2 = zip(*(self._different(rng) for _ in range(self._batch - count)), strict=True)
         xs, ys = torch.tensor(x1 + x2), torch.tensor(y1 + y2)
         faces = self._faces
-        same = torch.arange(self._batch) < half
+        same = torch.arange(self._batch) < count
         x = _mirror(_to_float(faces.pictures[xs]), rng)
         y = _mirror(_to_float(faces.pictures[ys]), rng)
-        return Pairs(x, augment(y, rng), faces.embedding[xs], faces.embedding[ys], same)
+        return Pairs(x, augment(y, rng), y, faces.embedding[xs], faces.embedding[ys], same)
 
     def _same(self, rng: torch.Generator) -> tuple[int, int]:
         group = self._groups[_randint(len(self._groups), rng)]
@@ -104,10 +124,15 @@ class PairSampler:
 
     def _different(self, rng: torch.Generator) -> tuple[int, int]:
         while True:
-            first, second = _randint(len(self._faces), rng), _randint(len(self._faces), rng)
+            first, second = self._any(rng), self._any(rng)
             a, b = int(self._faces.identity[first]), int(self._faces.identity[second])
             if first != second and (a == UNKNOWN or a != b):
                 return first, second
+
+    def _any(self, rng: torch.Generator) -> int:
+        if float(torch.rand((), generator=rng)) < self._labelled_share:
+            return int(self._labelled[_randint(len(self._labelled), rng)])
+        return _randint(len(self._faces), rng)
 
 
 def augment(pictures: Tensor, rng: torch.Generator) -> Tensor:

@@ -1,6 +1,7 @@
 """From a run's averaged weights to the generator file users load: spread, thresholds, and where it comes from."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import torch
 from torch import Tensor
 
 from cfanet.networks.generator import Generator
-from cfanet.weights import IdentitySpread, save_generator
-from training.config import TrainingSettings
-from training.data import UNKNOWN, FaceSet
+from cfanet.weights import IdentitySpread, load_generator, save_generator
+from training.data import UNKNOWN, FaceSet, data_digest
+from training.loop import Trainer
+from training.measure import measure_generator
 
 FMRS = (1e-2, 1e-3, 1e-4)
 _MIN_FALSE_MATCHES = 5  # a threshold rests on at least so many non-mated pairs above it
@@ -44,20 +46,30 @@ def fit_thresholds(vectors: Tensor, identity: Tensor) -> dict[float, float]:
     return thresholds
 
 
-def export_generator(
-    path: Path, generator: Generator, settings: TrainingSettings, faces: tuple[FaceSet, FaceSet], step: int
-) -> dict[float, float]:
-    """Write the generator; `faces` are (training, held-out). Returns the thresholds stored with it."""
-    training, held_out = faces
+def export_generator(path: Path, trainer: Trainer, faces: tuple[FaceSet, FaceSet]) -> dict[float, float]:
+    """Write the run's averaged generator; `faces` are (training, held-out). Returns the thresholds stored with it.
+
+    The header tells what it was made from (data, recognizers, steps, losses, start, code) and its metrics on people
+    held out.
+    """
+    (training, held_out), settings, generator = faces, trainer.settings, trainer.average.eval()
     thresholds = fit_thresholds(identity_vectors(generator, held_out.pictures), held_out.identity)
+    spread = real_spread(training)
+    metrics = measure_generator(generator, trainer.guide, held_out, spread)
+    start = load_generator(str(settings.start)) if settings.start is not None else None
+    before = int(start.metadata.get("pictures_seen", "0")) if start is not None else 0
     notes = {
-        "steps": str(step),
-        "pictures_seen": str(step * settings.schedule.batch),
-        "guide": settings.guide.rpartition("/")[2],
+        "steps": str(trainer.step),
+        "pictures_seen": str(before + trainer.step * settings.schedule.batch),
+        "start": start.digest if start is not None else "",
+        "data": data_digest(settings.data),
+        "guides": json.dumps({g.recognizer.name: g.recognizer.digest for g in (trainer.guide, *trainer.more_guides)}),
         "training_faces": str(len(training)),
         "held_out_faces": str(len(held_out)),
         "losses": json.dumps(settings.losses.model_dump(), sort_keys=True),
         "network": json.dumps(settings.network.model_dump(), sort_keys=True),
+        "metrics": json.dumps({name: round(value, 4) for name, value in metrics.items()}, sort_keys=True),
+        "code": version("cfanet"),
     }
-    save_generator(path, generator, real_spread(training), thresholds, notes)
+    save_generator(path, generator, spread, thresholds, notes)
     return thresholds

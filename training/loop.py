@@ -4,25 +4,35 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from cfanet.hypersphere import slerp
 from cfanet.networks.discriminator import Discriminator, LocalDiscriminator, random_patches
-from cfanet.networks.generator import Generator
 from training import losses
 from training.checkpoint import STATE_FILE, load_state, save_state
 from training.config import TrainingSettings
 from training.data import Pairs, PairSampler
+from training.distributed import Place, average_gradients
+from training.grow import started_generator
 from training.guide import Guide
 
 log = logging.getLogger(__name__)
 
-Report = Callable[[int, dict[str, float]], None]
+
+class Report(Protocol):
+    """Who listens to a run."""
+
+    def losses(self, step: int, values: dict[str, float]) -> None:
+        """Take the loss terms of the step that was just made."""
+
+    def measure(self, step: int) -> None:
+        """Look at the weights: called every so many steps and at the end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,23 +41,29 @@ class Step:
 
     pairs: Pairs
     cross: Tensor  # (B, 3, R, R): content of x, identity of y
-    full: Tensor  # (B,) bool: pairs on which Eq. 4 and 8 are computed
-    restored: Tensor  # (full pairs, 3, R, R): content and identity of x
+    judged: Tensor  # (B,) bool: pairs on which Eq. 4 is computed
+    again: Tensor  # (B,) bool: pairs on which Eq. 8 is
+    restored: Tensor  # (pairs of `again`, 3, R, R): content and identity of x
     content: Tensor  # z_con of x
-    z_x: Tensor  # (B, d)
-    z_y: Tensor  # (B, d)
+    as_x: Tensor  # (B, d): the identity that stood for x's; its own z_id or R_id's vector
+    as_y: Tensor  # (B, d)
+    z_y: Tensor | None  # (B, d), where the identity branch is trained or used
 
 
 class Trainer:
     """Owns the networks and optimizers of one run."""
 
-    def __init__(self, settings: TrainingSettings, guide: Guide, device: str = "cpu") -> None:
+    def __init__(
+        self, settings: TrainingSettings, guides: Sequence[Guide], device: str = "cpu", place: Place | None = None
+    ) -> None:
+        """The first of `guides` is R_id, on whose sphere z_id lives; the others must agree with it about swaps."""
         self.settings = settings
         self.device = torch.device(device)
+        self.place = place or Place()
         network, optimizer = settings.network, settings.optimizer
         torch.manual_seed(settings.schedule.seed)
-        self.guide = guide.to(self.device)
-        self.generator = Generator(network.generator(guide.recognizer.dim))
+        self.guide, *self.more_guides = (guide.to(self.device) for guide in guides)
+        self.generator = started_generator(network.generator(self.guide.recognizer.dim), settings.start)
         self.discriminator = Discriminator(network.resolution, network.discriminator_width, network.max_width)
         self.local = LocalDiscriminator(network.patch_size, network.discriminator_width, network.max_width)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
@@ -72,7 +88,10 @@ class Trainer:
         }
 
     def run(self, sampler: PairSampler, output: Path, report: Report, minutes: float = math.inf) -> None:
-        """Train until the settings' last step or for `minutes`; saves regularly and at the end; resumes."""
+        """Train until the settings' last step or for `minutes`; saves regularly and at the end; resumes.
+
+        With several processes every one runs this; `minutes` is theirs to keep alike, so the first decides.
+        """
         output.mkdir(parents=True, exist_ok=True)
         state = output / STATE_FILE
         optimizers: dict[str, torch.optim.Optimizer] = {
@@ -84,25 +103,32 @@ class Trainer:
             self.step = load_state(state, self.modules(), optimizers, canonical)
             log.info("resumed at step %d", self.step)
         deadline = time.monotonic() + minutes * 60
-        while self.step < self.settings.schedule.steps and time.monotonic() < deadline:
+        schedule = self.settings.schedule
+        while self.step < schedule.steps and not self.place.agreed(time.monotonic() >= deadline):
             values = self.train_step(sampler.step(self.step))
             self.step += 1
-            report(self.step, values)
-            if self.step % self.settings.schedule.save_every == 0:
-                save_state(state, self.step, self.modules(), optimizers, canonical)
-        save_state(state, self.step, self.modules(), optimizers, canonical)
+            if self.place.first:
+                report.losses(self.step, values)
+                if self.step % schedule.save_every == 0:
+                    save_state(state, self.step, self.modules(), optimizers, canonical)
+                if self.step % schedule.measure_every == 0:
+                    report.measure(self.step)
+        if self.place.first:
+            save_state(state, self.step, self.modules(), optimizers, canonical)
+            report.measure(self.step)
 
     def train_step(self, pairs: Pairs) -> dict[str, float]:
         """One update of the generator and, once they are on, of the discriminators; returns the loss terms."""
-        pairs = self._to_device(pairs)
+        pairs = self._to_device(pairs.rows(self.place))
         self._set_rates()
-        rng = torch.Generator().manual_seed(self.settings.schedule.seed * 7_919 + self.step)
+        rng = torch.Generator().manual_seed(self.settings.schedule.seed * 7_919 + self.step + 31 * self.place.rank)
         values: dict[str, Tensor] = {}
         with self._autocast():
             made = self._generate(pairs, rng)
             total = self._generator_loss(made, rng, values)
         self.generator_optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
+        average_gradients(self.place, [self.generator])
         self.generator_optimizer.step()
         self._update_average()
         if self._adversarial:
@@ -110,9 +136,11 @@ class Trainer:
         return {name: float(value.detach()) for name, value in values.items()}
 
     def _set_rates(self) -> None:
-        """Constant, then linearly down to 0 at the run's last step."""
+        """Linearly up, constant, then linearly down to 0 at the run's last step."""
         schedule, rates = self.settings.schedule, self.settings.optimizer
-        factor = min(1.0, (schedule.steps - self.step) / max(1, schedule.decay_steps))
+        rise = (self.step + 1) / max(1, rates.warmup_steps)
+        fall = (schedule.steps - self.step) / max(1, schedule.decay_steps)
+        factor = min(1.0, rise, fall)
         for optimizer, rate in (
             (self.generator_optimizer, rates.learning_rate),
             (self.judges_optimizer, rates.judges_learning_rate),
@@ -126,21 +154,28 @@ class Trainer:
         return self.step >= self.settings.schedule.adversarial_from and weights.adversarial + weights.local > 0
 
     def _generate(self, pairs: Pairs, rng: torch.Generator) -> Step:
-        content, z_x = self.generator.encode(pairs.x)
-        z_y = self.generator.identify(pairs.y)
+        weights, schedule = self.settings.losses, self.settings.schedule
+        own_share = schedule.own_identity_share if self.step >= schedule.own_identity_from else 0.0
         as_x, as_y = pairs.x_embedding, pairs.y_embedding
-        if self.step >= self.settings.schedule.own_identity_from:
-            own = (torch.rand(len(z_x), 1, generator=rng) < 0.5).to(self.device)
+        content, z_x = self.generator.encode(pairs.x)
+        z_y = self.generator.identify(pairs.y) if own_share > 0 or weights.identity * weights.distil > 0 else None
+        if own_share > 0 and z_y is not None:
+            own = (torch.rand(len(z_x), 1, generator=rng) < own_share).to(self.device)
             as_x, as_y = torch.where(own, z_x, as_x), torch.where(own, z_y, as_y)
         # Where x and y are the same person, Eq. 1 already asks for x itself: the rest can be left out there.
-        full = torch.ones_like(pairs.same) if self.settings.losses.every_pair else ~pairs.same
-        both = self.generator.decode(torch.cat([content, content[full]]), torch.cat([as_y, as_x[full]])).float()
-        return Step(pairs, both[: len(content)], full, both[len(content) :], content, z_x, z_y)
+        judged = torch.ones_like(pairs.same) if weights.every_pair else ~pairs.same
+        keep = torch.zeros_like(judged)
+        keep[: max(1, round(len(keep) * weights.restored_share))] = True
+        again = judged & keep.roll(int(torch.randint(len(keep), (), generator=rng)))
+        if not again.any():
+            again = judged
+        both = self.generator.decode(torch.cat([content, content[again]]), torch.cat([as_y, as_x[again]])).float()
+        return Step(pairs, both[: len(content)], judged, again, both[len(content) :], content, as_x, as_y, z_y)
 
     def _generator_loss(self, made: Step, rng: torch.Generator, values: dict[str, Tensor]) -> Tensor:
         """Eq. 9; fills `values` with its unweighted terms."""
-        weights, pairs, full = self.settings.losses, made.pairs, made.full
-        values["reconstruction"] = losses.reconstruction(pairs.x[full], made.restored).mean()
+        weights, pairs, judged = self.settings.losses, made.pairs, made.judged
+        values["reconstruction"] = losses.reconstruction(pairs.x[made.again], made.restored).mean()
         values["content_same"] = losses.masked_mean(losses.reconstruction(pairs.x, made.cross), pairs.same)
         values["colour"] = losses.masked_mean(losses.pooled_colour(pairs.x, made.cross), ~pairs.same)
         total = (
@@ -149,17 +184,25 @@ class Trainer:
             + weights.colour * values["colour"]
         )
         if weights.identity > 0:
-            seen = self.guide(made.cross[full], rng)
-            values["identity"] = losses.generated_identity(seen, pairs.y_embedding[full])
-            values["distil"] = losses.encoded_identity(made.z_y, pairs.y_embedding)
-            total = total + weights.identity * (values["identity"] + weights.distil * values["distil"])
+            seen = self.guide(made.cross[judged], rng)
+            values["identity"] = losses.generated_identity(seen, pairs.y_embedding[judged])
+            total = total + weights.identity * values["identity"]
+            for guide in self.more_guides:
+                with torch.no_grad():
+                    wanted = guide(pairs.y_clean[judged])
+                further = losses.generated_identity(guide(made.cross[judged], rng), wanted)
+                values[f"identity_{guide.recognizer.name}"] = further
+                total = total + weights.identity * further
+            if made.z_y is not None:
+                values["distil"] = losses.encoded_identity(made.z_y, pairs.y_embedding)
+                total = total + weights.identity * weights.distil * values["distil"]
             if weights.distil_swaps > 0:
                 # The branch learns to report what R_id sees in a generated face, which need not be what was asked.
-                encoded = self.generator.identify(made.cross[full].detach())
+                encoded = self.generator.identify(made.cross[judged].detach())
                 values["distil_swaps"] = losses.encoded_identity(encoded, seen.detach())
                 total = total + weights.distil_swaps * values["distil_swaps"]
             with torch.no_grad():
-                values["cos_own"] = losses.cosine(seen, pairs.x_embedding[full])[~pairs.same[full]].mean()
+                values["cos_own"] = losses.cosine(seen, pairs.x_embedding[judged])[~pairs.same[judged]].mean()
             if weights.smooth > 0 and self.step % weights.smooth_every == 0:
                 values["smooth"] = self._smoothness(made, rng)
                 total = total + weights.identity * weights.smooth * weights.smooth_every * values["smooth"]
@@ -172,11 +215,11 @@ class Trainer:
 
     def _smoothness(self, made: Step, rng: torch.Generator) -> Tensor:
         """Eq. 5 on a quarter of the batch, in float32: ε = 1e-4 does not survive half precision."""
-        n = max(1, len(made.z_x) // 4)
+        n = max(1, len(made.content) // 4)
         t = torch.rand(n, generator=rng).to(self.device)
         epsilon = self.settings.losses.smooth_epsilon
         with torch.autocast(self.device.type, enabled=False):
-            content, u, v = made.content[:n].float(), made.z_x[:n].float(), made.z_y[:n].float()
+            content, u, v = made.content[-n:].float(), made.as_x[-n:].float(), made.as_y[-n:].float()
             here = self.generator.decode(content, slerp(u, v, t))
             there = self.generator.decode(content, slerp(u, v, t + epsilon))
             return losses.identity_smoothness(self.guide(here), self.guide(there))
@@ -205,6 +248,7 @@ class Trainer:
             total = total + weights.r1 * weights.r1_every * penalty
         self.judges_optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
+        average_gradients(self.place, [self.discriminator, self.local])
         self.judges_optimizer.step()
 
     @torch.no_grad()
@@ -216,14 +260,22 @@ class Trainer:
             mean.lerp_(value, 1.0 - keep)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=fast_bfloat16(self.device))
 
     def _to_device(self, pairs: Pairs) -> Pairs:
         device = self.device
         return Pairs(
             pairs.x.to(device, memory_format=torch.channels_last),
             pairs.y.to(device, memory_format=torch.channels_last),
+            pairs.y_clean.to(device, memory_format=torch.channels_last),
             pairs.x_embedding.to(device),
             pairs.y_embedding.to(device),
             pairs.same.to(device),
         )
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32 there: a processor without instructions for it emulates them, slowly."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

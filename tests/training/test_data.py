@@ -5,7 +5,11 @@ import torch
 
 from cfanet.errors import InputError
 from tests.training.prepared import write_prepared
-from training.data import UNKNOWN, FaceSet, PairSampler, augment, load_faces, split_held_out
+from training.config import ScheduleSettings
+from training.data import UNKNOWN, FaceSet, PairSampler, augment, data_digest, load_faces, split_held_out
+from training.distributed import Place
+
+SCHEDULE = ScheduleSettings(batch=8, same_share=0.5)
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def test_people_are_held_out_not_pictures() -> None:
 
 def test_a_step_has_both_kinds_of_pairs(faces: FaceSet) -> None:
     lookup = {tuple(e.tolist()): int(i) for e, i in zip(faces.embedding, faces.identity, strict=True)}
-    sampler = PairSampler(faces, 8, seed=0)
+    sampler = PairSampler(faces, SCHEDULE)
     for step in range(20):
         pairs = sampler.step(step)
         assert pairs.same.tolist() == [True] * 4 + [False] * 4
@@ -54,17 +58,17 @@ def test_a_step_has_both_kinds_of_pairs(faces: FaceSet) -> None:
 
 
 def test_a_step_is_a_function_of_its_number(faces: FaceSet) -> None:
-    one, two = PairSampler(faces, 8, seed=0), PairSampler(faces, 8, seed=0)
+    one, two = PairSampler(faces, SCHEDULE), PairSampler(faces, SCHEDULE)
     for step in (5, 2):
         assert torch.equal(one.step(step).x, two.step(step).x)
         assert torch.equal(one.step(step).y, one.step(step).y)
     assert not torch.equal(one.step(0).x, one.step(1).x)
-    assert not torch.equal(one.step(0).x, PairSampler(faces, 8, seed=1).step(0).x)
+    assert not torch.equal(one.step(0).x, PairSampler(faces, SCHEDULE.model_copy(update={"seed": 1})).step(0).x)
 
 
 def test_same_identity_pairs_need_an_identity_with_two_pictures(faces: FaceSet) -> None:
     with pytest.raises(InputError, match="two pictures"):
-        PairSampler(faces.subset(faces.identity == UNKNOWN), 8, seed=0)
+        PairSampler(faces.subset(faces.identity == UNKNOWN), SCHEDULE)
 
 
 def test_augmentation_keeps_shape_and_range_and_changes_pictures() -> None:
@@ -73,3 +77,30 @@ def test_augmentation_keeps_shape_and_range_and_changes_pictures() -> None:
     assert y.shape == x.shape
     assert float(y.abs().max()) <= 1.0
     assert all(not torch.equal(a, b) for a, b in zip(x, y, strict=True))
+
+
+def test_the_share_of_labelled_faces_is_as_set(faces: FaceSet) -> None:
+    every = SCHEDULE.model_copy(update={"labelled_share": 1.0, "same_share": 0.25})
+    unlabelled = {tuple(e.tolist()) for e in faces.embedding[faces.identity == UNKNOWN]}
+    assert unlabelled
+    for step in range(10):
+        pairs = PairSampler(faces, every).step(step)
+        assert pairs.same.tolist() == [True] * 2 + [False] * 6
+        assert not unlabelled & {tuple(e.tolist()) for e in torch.cat([pairs.x_embedding, pairs.y_embedding])}
+
+
+def test_processes_share_a_batch_without_overlap(faces: FaceSet) -> None:
+    whole = PairSampler(faces, SCHEDULE).step(3)
+    parts = [whole.rows(Place(rank, 2)) for rank in range(2)]
+    assert all(part.same.tolist() == [True] * 2 + [False] * 2 for part in parts)
+    woven = torch.stack([part.x for part in parts], dim=1).flatten(0, 1)
+    assert torch.equal(woven, whole.x)
+
+
+def test_the_data_digest_sees_one_byte(tmp_path: Path, faces: FaceSet) -> None:
+    before = data_digest(tmp_path)
+    shard = next(tmp_path.glob("*.tar"))
+    data = bytearray(shard.read_bytes())
+    data[600] ^= 1
+    shard.write_bytes(data)
+    assert data_digest(tmp_path) != before

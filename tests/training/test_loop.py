@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from cfanet.errors import WeightsError
 from cfanet.weights import load_generator
 from tests.training.fakes import fake_guide
 from tests.training.prepared import write_prepared
-from training.config import OptimizerSettings, TrainingSettings
+from training.config import OptimizerSettings, ScheduleSettings, TrainingSettings
 from training.data import FaceSet, PairSampler, load_faces
 from training.export import export_generator
 from training.guide import Guide
@@ -15,6 +16,23 @@ from training.loop import Trainer
 from training.preview import preview, write_preview
 
 NETWORK = {"resolution": 32, "content_size": 8, "width": 8, "max_width": 16, "style_dim": 16, "discriminator_width": 8}
+
+
+SCHEDULE = ScheduleSettings(batch=4, same_share=0.5)
+
+
+class Listening:
+    """Hands every step's loss terms to a function and counts the measurements."""
+
+    def __init__(self, take: Callable[[dict[str, float]], object] = lambda values: None) -> None:
+        self._take = take
+        self.measured: list[int] = []
+
+    def losses(self, step: int, values: dict[str, float]) -> None:
+        self._take(values)
+
+    def measure(self, step: int) -> None:
+        self.measured.append(step)
 
 
 def settings(folder: Path, steps: int, losses: dict[str, float] | None = None) -> TrainingSettings:
@@ -26,7 +44,14 @@ def settings(folder: Path, steps: int, losses: dict[str, float] | None = None) -
         "save_every": 2,
         "decay_steps": 0,
     }
-    values = {"data": folder, "guide": "fake", "network": NETWORK, "losses": losses or {}, "schedule": schedule}
+    values = {
+        "data": folder,
+        "guide": "fake",
+        "network": NETWORK,
+        "losses": losses or {},
+        "optimizer": {"warmup_steps": 0},
+        "schedule": schedule,
+    }
     return TrainingSettings.model_validate(values)
 
 
@@ -38,8 +63,8 @@ def faces(tmp_path: Path) -> FaceSet:
 
 def trained(tmp_path: Path, faces: FaceSet, steps: int, run: str, **losses: float) -> Trainer:
     chosen = settings(tmp_path / "faces", steps, losses)
-    trainer = Trainer(chosen, Guide(fake_guide(), 32))
-    trainer.run(PairSampler(faces, 4, 0), tmp_path / run, lambda step, values: None)
+    trainer = Trainer(chosen, [Guide(fake_guide(), 32)])
+    trainer.run(PairSampler(faces, SCHEDULE), tmp_path / run, Listening())
     return trainer
 
 
@@ -59,12 +84,12 @@ def test_a_run_that_was_stopped_ends_where_an_unbroken_one_does(tmp_path: Path, 
 def test_learning_rates_fall_to_nothing_at_the_end(tmp_path: Path, faces: FaceSet) -> None:
     chosen = settings(tmp_path / "faces", 8)
     schedule = chosen.schedule.model_copy(update={"decay_steps": 4})
-    trainer = Trainer(chosen.model_copy(update={"schedule": schedule}), Guide(fake_guide(), 32))
+    trainer = Trainer(chosen.model_copy(update={"schedule": schedule}), [Guide(fake_guide(), 32)])
     rates: list[float] = []
     trainer.run(
-        PairSampler(faces, 4, 0),
+        PairSampler(faces, SCHEDULE),
         tmp_path / "run",
-        lambda step, values: rates.append(trainer.generator_optimizer.param_groups[0]["lr"]),
+        Listening(lambda values: rates.append(trainer.generator_optimizer.param_groups[0]["lr"])),
     )
     full = chosen.optimizer.learning_rate
     assert rates == pytest.approx([full] * 5 + [full * 0.75, full * 0.5, full * 0.25])
@@ -72,8 +97,8 @@ def test_learning_rates_fall_to_nothing_at_the_end(tmp_path: Path, faces: FaceSe
 
 def test_every_loss_is_on_and_finite(tmp_path: Path, faces: FaceSet) -> None:
     seen: dict[str, float] = {}
-    trainer = Trainer(settings(tmp_path / "faces", 40), Guide(fake_guide(), 32))
-    trainer.run(PairSampler(faces, 4, 0), tmp_path / "run", lambda step, values: seen.update(values))
+    trainer = Trainer(settings(tmp_path / "faces", 40), [Guide(fake_guide(), 32)])
+    trainer.run(PairSampler(faces, SCHEDULE), tmp_path / "run", Listening(seen.update))
     expected = {
         "reconstruction",
         "content_same",
@@ -92,8 +117,8 @@ def test_every_loss_is_on_and_finite(tmp_path: Path, faces: FaceSet) -> None:
 def test_a_loss_can_be_switched_off(tmp_path: Path, faces: FaceSet) -> None:
     seen: dict[str, float] = {}
     chosen = settings(tmp_path / "faces", 4, {"identity": 0.0, "adversarial": 0.0, "local": 0.0})
-    Trainer(chosen, Guide(fake_guide(), 32)).run(
-        PairSampler(faces, 4, 0), tmp_path / "run", lambda step, values: seen.update(values)
+    Trainer(chosen, [Guide(fake_guide(), 32)]).run(
+        PairSampler(faces, SCHEDULE), tmp_path / "run", Listening(seen.update)
     )
     assert "reconstruction" in seen
     assert not {"identity", "smooth", "adversarial", "local", "d"} & set(seen)
@@ -103,12 +128,14 @@ def test_reconstruction_is_learned(tmp_path: Path, faces: FaceSet) -> None:
     values: list[float] = []
     only = {"adversarial": 0.0, "local": 0.0, "identity": 0.0}
     chosen = settings(tmp_path / "faces", 120, only).model_copy(
-        update={"optimizer": OptimizerSettings(learning_rate=0.01)}
+        update={"optimizer": OptimizerSettings(learning_rate=0.01, warmup_steps=0)}
     )
     colours = torch.randint(0, 256, (16, 3, 1, 1), generator=torch.Generator().manual_seed(0)).byte()
     few = FaceSet(colours.expand(16, 3, 32, 32).clone(), faces.identity, faces.embedding)
-    trainer = Trainer(chosen, Guide(fake_guide(), 32))
-    trainer.run(PairSampler(few, 4, 0), tmp_path / "run", lambda step, terms: values.append(terms["reconstruction"]))
+    trainer = Trainer(chosen, [Guide(fake_guide(), 32)])
+    trainer.run(
+        PairSampler(few, SCHEDULE), tmp_path / "run", Listening(lambda terms: values.append(terms["reconstruction"]))
+    )
     assert sum(values[-5:]) < 0.5 * sum(values[:5])
 
 
@@ -121,7 +148,7 @@ def test_a_run_refuses_to_continue_with_other_settings(tmp_path: Path, faces: Fa
 def test_the_exported_generator_is_the_average_and_knows_its_origin(tmp_path: Path, faces: FaceSet) -> None:
     trainer = trained(tmp_path, faces, 2, "run")
     path = tmp_path / "generator.safetensors"
-    export_generator(path, trainer.average, trainer.settings, (faces, faces), trainer.step)
+    export_generator(path, trainer, (faces, faces))
     loaded = load_generator(str(path))
     assert loaded.metadata["steps"] == "2"
     assert loaded.metadata["training_faces"] == "16"
@@ -131,3 +158,28 @@ def test_the_exported_generator_is_the_average_and_knows_its_origin(tmp_path: Pa
     assert grid.shape == (3, 2 * 32, 7 * 32)
     write_preview(tmp_path / "preview.png", grid)
     assert (tmp_path / "preview.png").stat().st_size > 1000
+
+
+def test_learning_rates_rise_from_nothing_at_the_start(tmp_path: Path, faces: FaceSet) -> None:
+    chosen = settings(tmp_path / "faces", 5)
+    chosen = chosen.model_copy(update={"optimizer": OptimizerSettings(warmup_steps=4)})
+    trainer = Trainer(chosen, [Guide(fake_guide(), 32)])
+    rates: list[float] = []
+    listening = Listening(lambda values: rates.append(trainer.generator_optimizer.param_groups[0]["lr"]))
+    trainer.run(PairSampler(faces, SCHEDULE), tmp_path / "run", listening)
+    full = chosen.optimizer.learning_rate
+    assert rates == pytest.approx([full * 0.25, full * 0.5, full * 0.75, full, full])
+    assert listening.measured == [5], "at the end, and every measure_every steps"
+
+
+def test_a_second_guide_has_its_say(tmp_path: Path, faces: FaceSet) -> None:
+    seen: dict[str, float] = {}
+    other = fake_guide(8)
+    other.name = "other"
+    trainer = Trainer(settings(tmp_path / "faces", 2), [Guide(fake_guide(), 32), Guide(other, 32)])
+    trainer.run(PairSampler(faces, SCHEDULE), tmp_path / "run", Listening(seen.update))
+    assert 0.0 < seen["identity_other"] < 2.0
+    alone = trained(tmp_path, faces, 2, "alone")
+    assert not torch.equal(
+        weights(alone)["generator.encoder.from_rgb.weight"], trainer.generator.encoder.from_rgb.weight
+    )

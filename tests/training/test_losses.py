@@ -18,11 +18,17 @@ def test_reconstruction_is_the_mean_absolute_difference_per_picture() -> None:
     assert float(losses.reconstruction(x, x).max()) == 0.0
 
 
-def test_pooled_colour_ignores_detail_and_sees_light() -> None:
-    x = rand(2, 3, 32, 32)
-    checker = (torch.arange(32)[:, None] + torch.arange(32)[None]) % 2 * 2.0 - 1.0
-    assert float(losses.pooled_colour(x, x + checker).max()) < 1e-6
+def test_pooled_colour_sees_skin_and_light_but_not_where_features_are() -> None:
+    x = rand(2, 3, 64, 64)
+    checker = (torch.arange(64)[:, None] + torch.arange(64)[None]) % 2 * 2.0 - 1.0
+    assert float(losses.pooled_colour(x, x + checker).max()) < 1e-5
     assert float(losses.pooled_colour(x, x + 0.3).min()) == pytest.approx(0.3, abs=1e-5)
+    eyebrow = torch.zeros(64, 64)
+    eyebrow[20:24, 8:16], eyebrow[24:28, 8:16] = 0.5, -0.5  # grey, and its coarse mean is zero
+    assert float(losses.pooled_colour(x, x + eyebrow).max()) < 1e-5
+    lips = torch.zeros(3, 64, 64)
+    lips[0, 40:44, 8:16] = 0.5
+    assert float(losses.pooled_colour(x, x + lips).min()) > 1e-3
 
 
 def test_masked_mean_takes_only_its_rows_and_survives_none() -> None:

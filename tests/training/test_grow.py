@@ -1,0 +1,53 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cfanet.errors import ConfigError
+from cfanet.networks.generator import Generator, GeneratorConfig
+from cfanet.weights import IdentitySpread, save_generator
+from training.grow import started_generator
+
+SMALL = GeneratorConfig(
+    resolution=32, identity_dim=16, content_size=8, content_channels=4, style_dim=16, width=16, max_width=32
+)
+LARGE = replace(SMALL, resolution=64, width=8)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    torch.manual_seed(1)
+    path = tmp_path / "small.safetensors"
+    save_generator(path, Generator(SMALL), IdentitySpread(torch.zeros(16), torch.eye(16)), {}, {})
+    return path
+
+
+def test_a_run_can_start_from_a_generator_of_its_own_size(small: Path) -> None:
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    one, two = started_generator(SMALL, small), started_generator(SMALL, small)
+    assert torch.equal(one.decode(*one.encode(x)), two.decode(*two.encode(x)))
+    assert not torch.equal(one.encoder.from_rgb.weight, Generator(SMALL).encoder.from_rgb.weight)
+
+
+def test_a_grown_decoder_begins_with_the_smaller_picture_enlarged(small: Path) -> None:
+    source, grown = started_generator(SMALL, small), started_generator(LARGE, small)
+    content, identity = torch.randn(2, 4, 8, 8), F.normalize(torch.randn(2, 16), dim=-1)
+    enlarged = F.interpolate(source.decode(content, identity), scale_factor=2, mode="bilinear", align_corners=False)
+    assert torch.allclose(grown.decode(content, identity), enlarged, atol=1e-5)
+
+
+def test_a_generator_that_does_not_fit_is_refused(small: Path) -> None:
+    with pytest.raises(ConfigError, match="32 px generator and the run is for 128 px"):
+        started_generator(replace(LARGE, resolution=128), small)
+    with pytest.raises(ConfigError, match="does not fit"):
+        started_generator(replace(LARGE, style_dim=24), small)
+
+
+def test_without_a_file_the_weights_are_random() -> None:
+    torch.manual_seed(3)
+    first = started_generator(SMALL, None)
+    torch.manual_seed(3)
+    again = Generator(SMALL)
+    assert torch.equal(first.encoder.from_rgb.weight, again.encoder.from_rgb.weight)
