@@ -14,7 +14,9 @@ class AttackSettings(Section):
         ("linkage", "parrot", "reconstruction"), description="which attackers; an empty list runs none"
     )
     seed: int = Field(0, ge=0, description="of every split and shuffle: equal evidence gives equal results")
-    min_people: int = Field(5, ge=2, description="known people with enough pictures, without which the parrot is skipped")
+    min_people: int = Field(
+        5, ge=2, description="known people with enough pictures, without which the parrot is skipped"
+    )
     min_pictures: int = Field(4, ge=2, description="released pictures of a person before an attacker can learn them")
     min_pairs: int = Field(
         60, ge=10, description="faces with an original, without which linkage and reconstruction are skipped"
