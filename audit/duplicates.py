@@ -96,5 +96,6 @@ def _fine(patch: bytes) -> npt.NDArray[np.float64]:
     grey = np.frombuffer(patch, dtype=np.uint8).reshape(_SIDE, _SIDE).astype(np.float64)
     padded = np.pad(grey, 3, mode="edge")
     means = np.lib.stride_tricks.sliding_window_view(padded, (7, 7)).mean(axis=(2, 3))
-    fine: npt.NDArray[np.float64] = grey - means
-    return fine - fine.mean()
+    fine = grey - means
+    centred: npt.NDArray[np.float64] = fine - fine.mean()
+    return centred

@@ -25,7 +25,8 @@ class Query:
 QUERIES: dict[str, Query] = {
     "verdicts": Query(
         "every run in this database and how it ended",
-        "SELECT name AS run_name, kind, status, started_at, finished_at, code_version FROM run ORDER BY started_at, name",
+        "SELECT name AS run_name, kind, status, started_at, finished_at, code_version FROM run "
+        "ORDER BY started_at, name",
     ),
     "metrics": Query(
         "every number of the report with its interval",
@@ -55,7 +56,8 @@ QUERIES: dict[str, Query] = {
     ),
     "missed": Query(
         "faces that only the second detector sees",
-        f"SELECT sample.key AS sample, face.face_index, face.detector_score, face.unchanged, face.pixel_change {_FACES} "
+        "SELECT sample.key AS sample, face.face_index, face.detector_score, face.unchanged, "
+        f"face.pixel_change {_FACES} "
         "WHERE run.name = :run AND face.origin = 'second_detector' ORDER BY face.detector_score DESC, sample.key",
     ),
     "strata": Query(

@@ -1,8 +1,8 @@
 """One examined shard as rows of SQL: samples, faces, comparisons and searches, written in bulk."""
 
 import json
-from dataclasses import asdict
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, delete, select
