@@ -112,7 +112,7 @@ class AuditSettings(Section):
         gt=0.5,
         lt=1.0,
         description="correlation of face pixels from which a picture is a raw near-duplicate; measured: new faces in "
-        "the same place reach 0.68, re-encoded and shrunk copies of faces of 10 px or more 0.87",
+        "the same place reach 0.68, re-encoded and shrunk copies of larger faces 0.87",
     )
     attacks: AttackSettings = AttackSettings()
     worst_cases: int = Field(20, ge=0, le=1000, description="faces listed by id in the report, per recognizer")

@@ -19,7 +19,7 @@ from cfanet.records import Box, ImageArray
 
 _SIDE = 24
 _MARGIN = 0.2
-_MIN_SIDE = 5  # pixels across the middle of a face; below it nothing is left to compare
+_MIN_SIDE = 12  # pixels across the middle of a face, so 20 px across the face: smaller ones are not told apart
 _MAX_BITS = 10  # of 64; re-encoded and scaled copies differ in 0 to 5, unrelated pictures in about 32
 _FLAT = 1.5  # grey levels: a face with less fine structure cannot be told from another
 

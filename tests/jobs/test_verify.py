@@ -25,7 +25,10 @@ def released(source: Path, make_config: Make, quiet: Progress) -> ReleaseConfig:
     for shard in range(2):
         members = [(f"{shard}{n}.png", encoded([1 + n])) for n in range(3)]
         sidecar = b'{"identity": "Ada Byron", "age": "30s"}'
-        write_tar(source / f"{shard}.tar", [*members, (f"{shard}0.json", sidecar), (f"{shard}0.txt", b"a portrait")])
+        write_tar(
+            source / f"{shard}.tar",
+            [members[0], (f"{shard}0.json", sidecar), (f"{shard}0.txt", b"a portrait"), *members[1:]],
+        )
     gate = {"audit__gate__require_independent": False}
     config = make_config(destination__keep_members=["txt"], source__label_fields=["age"], **gate)
     assert release(config, quiet, FakeTools).verdict.passed  # type: ignore[union-attr]
