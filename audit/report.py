@@ -80,7 +80,9 @@ def render(report: Mapping[str, Any]) -> str:
     )
     environment.filters.update(_FILTERS)
     calibrations = {calibration["recognizer"]: calibration for calibration in report["calibrations"]}
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template(
+        "report.html.j2"
+    ).render(
         report=report,
         calibrations=calibrations,
         similarity_plots={
@@ -90,7 +92,7 @@ def render(report: Mapping[str, Any]) -> str:
         det_plots={
             name: Markup(det_plot(calibration["det"], f"det {name}"))
             for name, calibration in calibrations.items()
-            if any(point["fnmr"] is not None for point in calibration["det"])
+            if sum(bool(point["fnmr"]) for point in calibration["det"]) > 1  # a curve needs errors of both kinds
         },
         angle_plot=Markup(angle_plot(report["angles"], "angles")) if report["angles"] else "",
         shown_shards=report["shards"][:_SHOWN_SHARDS],
