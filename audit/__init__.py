@@ -12,7 +12,7 @@ recognizers, thresholds and galleries has `recognizer.name` as its key, which ne
     # 2 seal, 3 calibrate, on the driver
     snapshot = seal(gallery_dir)                                      # audit.gallery -> Snapshot
     galleries = {judge.name: open_gallery(gallery_dir, judge.name) for judge in judges}    # audit.gallery -> Gallery
-    calibration = calibrate(judge, galleries[judge.name], fmr)        # audit.calibration -> Calibration(.threshold)
+    calibration = calibrated(judge, gallery_dir, snapshot.sha256, settings)    # audit.calibration_store
     # 4 audit the released pictures and 5 search the gallery, in workers; the result holds no embeddings
     auditor = Auditor(recognizers, build_second_detector(settings), thresholds: Mapping[str, float], settings)
     examined = auditor.audit([AuditTask(LedgerPicture, EnrolledPicture, released_bytes, original | None), ...])
@@ -25,6 +25,8 @@ recognizers, thresholds and galleries has `recognizer.name` as its key, which ne
         evidence.write_gallery(run.run_id, snapshot, gallery_rows(gallery_dir))
         evidence.write_thresholds(run.run_id, [calibration, ...])
         evidence.write_shard(run.run_id, shard)                       # for every shard
+        evidence.write_findings(run.run_id, findings)                 # names, raw copies, stray files
+        evidence.write_attacks(run.run_id, attacks)                   # audit.attacks
         # 7 gate and 8 report, from SQL alone
         rows = evidence.read_run(run.run_id)                          # -> RunRows
         measured = measure(rows, settings)                            # audit.metrics -> Measurements
@@ -34,5 +36,5 @@ recognizers, thresholds and galleries has `recognizer.name` as its key, which ne
         write_report(report, directory)                               # report.json, report.html
         # 9 RELEASE.json last: written when the verdict passed, a stale one removed when it did not
         settle_release(dst / "RELEASE.json", verdict, ReleaseContents(run_id, generated_at, shards={name: sha256},
-                       evidence={relative_path: sha256}, sql_digest=evidence.digest(run.run_id)))   # audit.release
+                       evidence={relative_path: sha256}, sql_digest=evidence.digest(run.run_id), chain_head=head))
 """

@@ -1,25 +1,51 @@
-"""Thresholds at a stated false match rate, from the owner's own originals or, failing that, as published.
+"""Thresholds at stated false match rates, from the owner's own originals or, failing that, as published.
 
 Every pair of references of two labelled people is a non-mated comparison, every pair of one person a mated one.
-Pairs share faces and are not independent; so what an owner's data can support is judged by *pairs of people*.
+Pairs share faces and are not independent; so what an owner's data can support is judged by *pairs of people*, and a
+threshold's interval is taken as if each two people had been compared once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from audit.gallery import Gallery
-from audit.intervals import Rate, rate, trials_for
+from audit.intervals import Rate, clopper_pearson, rate, trials_for
+from audit.pairs import Codes, Scores, count_pairs, count_reaching, highest_nonmated, pair_blocks, threshold_above
 from audit.search import best_of_others
 from cfanet.records import Embeddings, Recognizer
 
 HISTOGRAM_BINS = 200
 """Bins of width 0.01 over [-1, 1], lower edge inclusive; the last one includes 1."""
-_BLOCK = 2_048
-_CLEARANCE = 1e-7
+DEFAULT_FMRS = (1e-2, 1e-3, 1e-4, 1e-5)
+_FINE_BINS = 2_000
+_DET_POINTS = 60
 _STRANGER_PROBES = 5_000
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """One false match rate that was asked for, and what the owner's data say of it."""
+
+    fmr: float
+    supported: bool  # False: the data are too few to state this rate, and there is no threshold
+    reason: str
+    threshold: float | None
+    low: float | None  # interval of the threshold
+    high: float | None
+    false_match: Rate
+    true_match: Rate
+
+
+@dataclass(frozen=True)
+class DetPoint:
+    """One point of the detection error trade-off: errors of untouched originals at one similarity."""
+
+    threshold: float
+    fmr: float
+    fnmr: float | None  # None where no person has two pictures
 
 
 @dataclass(frozen=True)
@@ -30,7 +56,7 @@ class Calibration:
     digest: str
     fmr: float  # what was asked for
     threshold: float  # similarity at or above which two faces count as the same person
-    source: str  # "owner" (the originals' own pairs) or "published"
+    source: str  # "owner" (the originals' own pairs), "supplied" (another gallery's) or "published"
     reason: str  # in words: why this source
     n_subjects: int
     n_subject_pairs: int
@@ -39,32 +65,47 @@ class Calibration:
     strangers: Rate  # untouched originals whose best match among other people reaches it: FPIR of a 1:N search
     nonmated_histogram: tuple[int, ...]
     mated_histogram: tuple[int, ...]
+    points: tuple[OperatingPoint, ...] = ()  # by descending FMR
+    det: tuple[DetPoint, ...] = ()  # by ascending threshold
 
 
-def calibrate(recognizer: Recognizer, gallery: Gallery, fmr: float, confidence: float = 0.95) -> Calibration:
+@dataclass(frozen=True, eq=False)
+class _Labelled:
+    """The references that show somebody known."""
+
+    embeddings: Embeddings
+    codes: Codes  # of people
+    n_subjects: int
+    n_nonmated: int
+    n_mated: int
+
+    @property
+    def n_subject_pairs(self) -> int:
+        return self.n_subjects * (self.n_subjects - 1) // 2
+
+
+def calibrate(
+    recognizer: Recognizer,
+    gallery: Gallery,
+    fmr: float,
+    confidence: float = 0.95,
+    fmrs: Sequence[float] = DEFAULT_FMRS,
+) -> Calibration:
     """Find the threshold at `fmr`; falls back to `recognizer.threshold(fmr)` and says why.
 
-    The owner's pairs support a rate when there are at least 3/fmr pairs of different people (rule of three).
-    All pairs are used; memory is bounded, time is quadratic in the number of labelled references.
+    The owner's pairs support a rate when there are at least 3/fmr pairs of different people (rule of three). The
+    other `fmrs` are reported beside it, each with a threshold or with the reason why there is none.
     """
-    labelled = np.array([i for i, s in enumerate(gallery.subjects) if s], dtype=np.int64)
-    names = np.array([gallery.subjects[i] for i in labelled])
-    people, codes = np.unique(names, return_inverse=True) if len(names) else (names, labelled)
-    embeddings = gallery.references.embeddings[labelled]
-    n_pairs, needed = len(people) * (len(people) - 1) // 2, trials_for(fmr, confidence)
-    if n_pairs >= needed:
-        threshold, source = _owner_threshold(embeddings, codes, fmr), "owner"
-        reason = (
-            f"{len(people)} labelled people give {n_pairs} pairs of different people, "
-            f"and a false match rate of {fmr:g} needs {needed}"
-        )
+    known = _labelled(gallery)
+    points = _points(known, sorted({fmr, *fmrs}, reverse=True), confidence)
+    chosen = next(point for point in points if point.fmr == fmr)
+    if chosen.threshold is not None:
+        threshold, source, reason = chosen.threshold, "owner", chosen.reason
     else:
         threshold, source = recognizer.threshold(fmr), "published"
-        reason = (
-            f"the originals show {len(people)} labelled people, {n_pairs} pairs of different people; a false match "
-            f"rate of {fmr:g} needs {needed}, so the recognizer's published threshold is used"
-        )
-    nonmated, mated, above = _count(embeddings, codes, threshold)
+        reason = f"{chosen.reason}, so the recognizer's published threshold is used"
+    nonmated, mated = _fine_histograms(known)
+    reached = count_reaching(known.embeddings, known.codes, [threshold])
     return Calibration(
         recognizer=recognizer.name,
         digest=recognizer.digest,
@@ -72,75 +113,99 @@ def calibrate(recognizer: Recognizer, gallery: Gallery, fmr: float, confidence: 
         threshold=float(threshold),
         source=source,
         reason=reason,
-        n_subjects=len(people),
-        n_subject_pairs=n_pairs,
-        false_match=rate(above[0], int(nonmated.sum()), confidence),
-        true_match=rate(above[1], int(mated.sum()), confidence),
-        strangers=_strangers(gallery, labelled, threshold, confidence),
-        nonmated_histogram=tuple(int(count) for count in nonmated),
-        mated_histogram=tuple(int(count) for count in mated),
+        n_subjects=known.n_subjects,
+        n_subject_pairs=known.n_subject_pairs,
+        false_match=rate(int(reached[0][0]), known.n_nonmated, confidence),
+        true_match=rate(int(reached[1][0]), known.n_mated, confidence),
+        strangers=_strangers(gallery, threshold, confidence),
+        nonmated_histogram=_coarse(nonmated),
+        mated_histogram=_coarse(mated),
+        points=points,
+        det=_det(nonmated, mated),
     )
 
 
-def histogram(similarities: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
-    """Counts of similarities (N,) in `HISTOGRAM_BINS` equal bins over [-1, 1]; (200,) int64. None is dropped."""
-    positions = np.floor((similarities.astype(np.float64) + 1.0) * (HISTOGRAM_BINS / 2)).astype(np.int64)
-    return np.bincount(positions.clip(0, HISTOGRAM_BINS - 1), minlength=HISTOGRAM_BINS).astype(np.int64)
+def histogram(similarities: npt.NDArray[np.floating], bins: int = HISTOGRAM_BINS) -> npt.NDArray[np.int64]:
+    """Counts of similarities (N,) in equal bins over [-1, 1]; (bins,) int64. None is dropped."""
+    positions = np.floor((similarities.astype(np.float64) + 1.0) * (bins / 2)).astype(np.int64)
+    return np.bincount(positions.clip(0, bins - 1), minlength=bins).astype(np.int64)
 
 
-def _blocks(
-    embeddings: Embeddings, codes: npt.NDArray[np.int64]
-) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]]:
-    """All unordered pairs, in blocks: similarities (K,) float64 and whether both are the same person (K,)."""
-    wide = embeddings.astype(np.float64)
-    wide /= np.linalg.norm(wide, axis=1, keepdims=True).clip(1e-12)
-    for i in range(0, len(wide), _BLOCK):
-        for j in range(i, len(wide), _BLOCK):
-            scores = wide[i : i + _BLOCK] @ wide[j : j + _BLOCK].T
-            same = codes[i : i + _BLOCK, None] == codes[None, j : j + _BLOCK]
-            if i == j:
-                upper = np.triu_indices(len(scores), k=1)
-                yield scores[upper], same[upper]
-            else:
-                yield scores.ravel(), same.ravel()
+def _labelled(gallery: Gallery) -> _Labelled:
+    rows = np.array([i for i, subject in enumerate(gallery.subjects) if subject], dtype=np.int64)
+    names = np.array([gallery.subjects[i] for i in rows])
+    people, codes = np.unique(names, return_inverse=True) if len(names) else (names, rows)
+    return _Labelled(gallery.references.embeddings[rows], codes, len(people), *count_pairs(codes))
 
 
-def _owner_threshold(embeddings: Embeddings, codes: npt.NDArray[np.int64], fmr: float) -> float:
-    """The smallest threshold at which at most a share `fmr` of all non-mated pairs matches."""
-    total = sum(int((~same).sum()) for _, same in _blocks(embeddings, codes))
-    allowed = int(np.floor(fmr * total))
-    top = np.empty(0)
-    for scores, same in _blocks(embeddings, codes):
-        top = np.concatenate([top, scores[~same]])
-        if len(top) > allowed + 1:
-            top = np.partition(top, len(top) - allowed - 1)[-(allowed + 1) :]
-    # The lowest of `top` must not match. The threshold lies above it by more than rounding, but below the next one.
-    below = float(top.min())
-    higher = top[top > below]
-    gap = float(higher.min()) - below if len(higher) else 1.0
-    return below + min(gap / 2.0, _CLEARANCE)
+def _points(known: _Labelled, fmrs: Sequence[float], confidence: float) -> tuple[OperatingPoint, ...]:
+    """One point per rate, from one pass for the highest similarities and one for the counts."""
+    needed = {fmr: trials_for(fmr, confidence) for fmr in fmrs}
+    supported = [fmr for fmr in fmrs if known.n_subject_pairs >= needed[fmr]]
+    limits = {fmr: _rate_interval(fmr, known.n_subject_pairs, confidence) for fmr in supported}
+    largest = max((high for _, high in limits.values()), default=0.0)
+    top: Scores = np.empty(0)
+    if supported:
+        top = highest_nonmated(known.embeddings, known.codes, int(largest * known.n_nonmated) + 2)
+    thresholds = {fmr: threshold_above(top, int(fmr * known.n_nonmated)) for fmr in supported}
+    reached = count_reaching(known.embeddings, known.codes, list(thresholds.values()))
+    hits = {fmr: (int(reached[0][i]), int(reached[1][i])) for i, fmr in enumerate(supported)}
+    none = rate(0, 0, confidence)
+    have = f"{known.n_subjects} labelled people give {known.n_subject_pairs} pairs of different people"
+    points = []
+    for fmr in fmrs:
+        reason = f"{have}, and a false match rate of {fmr:g} needs {needed[fmr]}"
+        if fmr not in thresholds:
+            points.append(OperatingPoint(fmr, False, reason, None, None, None, none, none))
+            continue
+        low, high = (threshold_above(top, int(limit * known.n_nonmated)) for limit in reversed(limits[fmr]))
+        false_match = rate(hits[fmr][0], known.n_nonmated, confidence)
+        true_match = rate(hits[fmr][1], known.n_mated, confidence)
+        points.append(OperatingPoint(fmr, True, reason, thresholds[fmr], low, high, false_match, true_match))
+    return tuple(points)
 
 
-def _count(
-    embeddings: Embeddings, codes: npt.NDArray[np.int64], threshold: float
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], tuple[int, int]]:
-    """Histograms of non-mated and mated pairs, and how many of each reach the threshold."""
-    nonmated, mated = np.zeros(HISTOGRAM_BINS, np.int64), np.zeros(HISTOGRAM_BINS, np.int64)
-    false_matches = true_matches = 0
-    for scores, same in _blocks(embeddings, codes):
-        nonmated += histogram(scores[~same])
-        mated += histogram(scores[same])
-        false_matches += int((scores[~same] >= threshold).sum())
-        true_matches += int((scores[same] >= threshold).sum())
-    return nonmated, mated, (false_matches, true_matches)
+def _rate_interval(fmr: float, n_subject_pairs: int, confidence: float) -> tuple[float, float]:
+    """False match rates compatible with `fmr`, had each two people been compared once."""
+    return clopper_pearson(round(fmr * n_subject_pairs), n_subject_pairs, confidence)
 
 
-def _strangers(gallery: Gallery, labelled: npt.NDArray[np.int64], threshold: float, confidence: float) -> Rate:
+def _fine_histograms(known: _Labelled) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    nonmated, mated = np.zeros(_FINE_BINS, np.int64), np.zeros(_FINE_BINS, np.int64)
+    for scores, same in pair_blocks(known.embeddings, known.codes):
+        nonmated += histogram(scores[~same], _FINE_BINS)
+        mated += histogram(scores[same], _FINE_BINS)
+    return nonmated, mated
+
+
+def _coarse(fine: npt.NDArray[np.int64]) -> tuple[int, ...]:
+    return tuple(int(count) for count in fine.reshape(HISTOGRAM_BINS, -1).sum(axis=1))
+
+
+def _det(nonmated: npt.NDArray[np.int64], mated: npt.NDArray[np.int64]) -> tuple[DetPoint, ...]:
+    """FMR and FNMR at the edges of the fine bins, thinned to steps that can be seen on logarithmic axes."""
+    if not nonmated.sum():
+        return ()
+    false = nonmated[::-1].cumsum()[::-1] / nonmated.sum()  # share at or above the lower edge of each bin
+    missed = 1.0 - mated[::-1].cumsum()[::-1] / mated.sum() if mated.sum() else None
+    used = np.flatnonzero((false > 0) & (false < 1))
+    steps = np.floor(np.log10(false[used]) * _DET_POINTS / 6) if len(used) else used
+    kept = [i for n, i in enumerate(used) if n == 0 or steps[n] != steps[n - 1]]
+    return tuple(
+        DetPoint(
+            round(-1.0 + 2.0 * int(i) / _FINE_BINS, 6), float(false[i]), None if missed is None else float(missed[i])
+        )
+        for i in kept
+    )
+
+
+def _strangers(gallery: Gallery, threshold: float, confidence: float) -> Rate:
     """How often an untouched original matches somebody else: what a face of nobody would do by chance.
 
     Of more than 5,000 labelled references every n-th is searched; `Rate.n` says how many were.
     """
-    if not len(labelled):
+    labelled = [i for i, subject in enumerate(gallery.subjects) if subject]
+    if not labelled:
         return rate(0, 0, confidence)
     probes = labelled[:: -(-len(labelled) // _STRANGER_PROBES)]
     own = [gallery.subjects[i] for i in probes]

@@ -7,6 +7,23 @@ from pydantic import Field
 from cfanet.config import Section
 
 
+class AttackSettings(Section):
+    """Attackers that learn from the released faces. They use embeddings that the audit has made anyway."""
+
+    run: tuple[Literal["linkage", "parrot", "reconstruction"], ...] = Field(
+        ("linkage", "parrot", "reconstruction"), description="which attackers; an empty list runs none"
+    )
+    seed: int = Field(0, ge=0, description="of every split and shuffle: equal evidence gives equal results")
+    min_people: int = Field(
+        5, ge=2, description="known people with enough pictures, without which the parrot is skipped"
+    )
+    min_pictures: int = Field(4, ge=2, description="released pictures of a person before an attacker can learn them")
+    min_pairs: int = Field(
+        60, ge=10, description="faces with an original, without which linkage and reconstruction are skipped"
+    )
+    max_faces: int = Field(20_000, ge=100, description="faces an attacker uses at most; more are thinned evenly")
+
+
 class GateSettings(Section):
     """What must hold before a dataset may be released. A limit of None is reported but decides nothing."""
 
@@ -29,6 +46,29 @@ class GateSettings(Section):
     max_collision_excess: float | None = Field(
         None, ge=0.0, le=1.0, description="how much oftener than untouched strangers a new face may match somebody else"
     )
+    max_certain_collisions: int | None = Field(
+        0,
+        ge=0,
+        description="new faces as much like another real person as that person's pictures are like one another",
+    )
+    max_stratum_rate: float | None = Field(
+        0.05,
+        ge=0.0,
+        le=1.0,
+        description="largest lower confidence limit of the mated rate in any group of replaced faces",
+    )
+    max_missed_per_10000: float | None = Field(
+        None, gt=0.0, description="largest upper confidence limit of pictures with a missed face, of 10,000"
+    )
+    max_linkage_excess: float | None = Field(
+        None, ge=0.0, le=1.0, description="how much oftener than chance two new faces of one person may match"
+    )
+    max_attack_excess: float | None = Field(
+        None, ge=0.0, le=1.0, description="by how much the lower limit of a learning attacker may exceed chance"
+    )
+    max_near_duplicates: int = Field(0, ge=0, description="pictures in DST that show an original's untouched face")
+    max_name_findings: int = Field(0, ge=0, description="file names and members that hold an enrolled person's name")
+    max_stray_files: int = Field(0, ge=0, description="files in DST that no manifest mentions")
     max_unchanged_faces: int = Field(0, ge=0, description="faces whose pixels are what they were")
     max_missed_faces: int = Field(0, ge=0, description="unchanged faces that only the second detector found")
     max_unverified_faces: int = Field(0, ge=0, description="released faces that could not be compared with an original")
@@ -61,5 +101,19 @@ class AuditSettings(Section):
         2.0, gt=0.0, le=32.0, description="mean difference, in grey levels, up to which a face counts as unchanged"
     )
     max_megapixels: float = Field(64.0, gt=0.0, description="larger released pictures are not decoded: a finding")
+    calibration_fmrs: tuple[float, ...] = Field(
+        (1e-2, 1e-3, 1e-4, 1e-5), description="false match rates that are reported beside `fmr` where data allow"
+    )
+    calibration: str | None = Field(
+        None, description="folder of another gallery's calibration, used instead of this one's; default: its own"
+    )
+    near_duplicate_correlation: float = Field(
+        0.8,
+        gt=0.5,
+        lt=1.0,
+        description="correlation of face pixels from which a picture is a raw near-duplicate; measured: new faces in "
+        "the same place reach 0.68, re-encoded and shrunk copies of larger faces 0.87",
+    )
+    attacks: AttackSettings = AttackSettings()
     worst_cases: int = Field(20, ge=0, le=1000, description="faces listed by id in the report, per recognizer")
     gate: GateSettings = GateSettings()

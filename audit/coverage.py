@@ -17,17 +17,19 @@ class Gap:
 
 _ALWAYS = (
     Gap(
-        "An attacker who learns from anonymized pictures",
-        "The recognizers used here were not trained on anonymized faces. One that was may do better; treat the rates "
-        "above as those of a strong but not adaptive attacker.",
+        "Stronger learners",
+        "The attackers of this audit learn linear maps on frozen recognizers. A deep network trained on many "
+        "anonymized pictures of other people may do better.",
     ),
     Gap(
-        "Undoing the anonymization",
-        "No attempt was made to reconstruct original faces from the released ones.",
+        "Copies that were cropped, turned or mirrored, and copies outside the output",
+        "Raw copies are looked for in every file and member of the output, by a hash of the whole picture. Caches, "
+        "backups and earlier releases elsewhere were not searched.",
     ),
     Gap(
-        "Linking two pictures of one person",
-        "It was not measured whether two released faces of the same person can be recognised as one person.",
+        "Names that are not labels",
+        "File names and texts were searched for the labels of enrolled people only, not for other names, addresses or "
+        "numbers. Read the members that you keep.",
     ),
     Gap(
         "Everything that is not a face",
@@ -38,18 +40,6 @@ _ALWAYS = (
         "Faces that neither detector sees",
         "Very small, strongly turned or covered faces can escape both detectors. Inspect a random sample by eye; the "
         "upper limit above counts only faces of a kind that the second detector can see.",
-    ),
-    Gap(
-        "Names in file names, folders and other members",
-        "Members beside the pictures are kept or dropped by an allow-list; what is kept was not searched for names.",
-    ),
-    Gap(
-        "Copies elsewhere",
-        "Other files at the destination, caches, backups and earlier releases were not searched for originals.",
-    ),
-    Gap(
-        "Differences between groups of people",
-        "Rates are not broken down by age, skin tone, pose or face size. A low overall rate can hide a high one.",
     ),
     Gap(
         "Traits that were kept on purpose",
@@ -64,6 +54,11 @@ _NO_LABELS = Gap(
     "Whether new faces resemble strangers more than chance",
     "The originals carry no labels of people, so there is no rate for untouched strangers to compare with, and "
     "another picture of the same person counts as somebody else. Supply subject labels.",
+)
+_NO_GROUPS = Gap(
+    "Differences between groups of people",
+    "Rates are broken down by size, pose and detector score, but no labels of groups were supplied. Name the fields of "
+    "the source that hold them in source.label_fields.",
 )
 _PER_SUBJECT = Gap(
     "Anonymity in the strict sense",
@@ -85,6 +80,11 @@ def not_covered(rows: RunRows, measured: Measurements, settings: AuditSettings) 
         gaps.append(_NO_LABELS)
     if rows.run.identity == "per_subject":
         gaps.append(_PER_SUBJECT)
+    for attack in measured.attacks:
+        if attack.role == "attack" and not attack.success.n:
+            gaps.append(Gap(f"The {attack.name} attacker ({attack.recognizer})", f"It was {attack.detail}."))
+    if measured.judgements and not any(s.dimension.startswith("label:") for j in measured.judgements for s in j.strata):
+        gaps.append(_NO_GROUPS)
     if measured.doubtful_faces:
         gaps.append(_DOUBTFUL)
     return (*gaps, *_ALWAYS)

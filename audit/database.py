@@ -72,7 +72,10 @@ def upsert(connection: Connection, table: Table, keys: Sequence[str], rows: Iter
         return
     statement = insert(table)
     changed = {name: statement.excluded[name] for name in batch[0] if name not in keys}
-    statement = statement.on_conflict_do_update(index_elements=list(keys), set_=changed)
+    if changed:
+        statement = statement.on_conflict_do_update(index_elements=list(keys), set_=changed)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=list(keys))
     for start in range(0, len(batch), _BATCH_ROWS):
         connection.execute(statement, batch[start : start + _BATCH_ROWS])
 

@@ -6,7 +6,7 @@ same on SQLite and PostgreSQL and in whatever order shards were written.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, FromClause, Select, Table, select
@@ -26,13 +26,19 @@ _TABLES: tuple[Table, ...] = (
     schema.SEARCH,
     schema.THRESHOLD,
     schema.METRIC,
+    schema.OPERATING_POINT,
+    schema.STRATUM,
+    schema.FINDING,
+    schema.ATTACK,
 )
+_SINCE_0002 = {schema.OPERATING_POINT, schema.STRATUM, schema.FINDING, schema.ATTACK}
 _PARENTS: dict[str, Table] = {
     "gallery_reference": schema.GALLERY,
     "sample": schema.SHARD,
     "face": schema.SAMPLE,
     "comparison": schema.FACE,
     "search": schema.FACE,
+    "stratum": schema.FACE,
 }
 _NATURAL: dict[str, tuple[str, ...]] = {
     "gallery": ("snapshot_sha256",),
@@ -46,11 +52,27 @@ def run_digest(connection: Connection, run: int) -> str:
     """SHA-256, hex, over all rows of the run with row id `run`."""
     digest = hashlib.sha256()
     for table in _TABLES:
-        rows = sorted(hashlib.sha256(line.encode()).digest() for line in _lines(connection, table, run))
-        digest.update(f"{table.name} {len(rows)}\n".encode())
-        for row in rows:
-            digest.update(row)
+        rows = _row_digests(connection, table, run)
+        if not rows and table in _SINCE_0002:
+            continue  # so that runs of the first revision keep the digest they were sealed with
+        digest.update(_stream(table, rows))
     return digest.hexdigest()
+
+
+def table_digests(connection: Connection, run: int) -> dict[str, str]:
+    """SHA-256, hex, of the run's rows in each table by its name: they say *where* something was changed."""
+    return {
+        table.name: hashlib.sha256(_stream(table, _row_digests(connection, table, run))).hexdigest()
+        for table in _TABLES
+    }
+
+
+def _row_digests(connection: Connection, table: Table, run: int) -> list[bytes]:
+    return sorted(hashlib.sha256(line.encode()).digest() for line in _lines(connection, table, run))
+
+
+def _stream(table: Table, rows: Sequence[bytes]) -> bytes:
+    return f"{table.name} {len(rows)}\n".encode() + b"".join(rows)
 
 
 def _lines(connection: Connection, table: Table, run: int) -> Iterator[str]:

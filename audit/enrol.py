@@ -5,9 +5,10 @@ import hmac
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from audit.duplicates import face_patch, fingerprint
 from audit.overlap import area
 from audit.records import EnrolledFace, EnrolledPicture
 from cfanet.records import Detection, Detector, ImageArray, Recognizer
@@ -25,6 +26,7 @@ class Original:
     pixels: ImageArray  # (H, W, 3) uint8 RGB, upright
     subject_label: str = ""  # the owner's label of the person; "" for none
     detections: Sequence[Detection] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)  # groups of people, by the owner's fields
 
 
 class Pseudonyms:
@@ -81,10 +83,24 @@ class Enroller:
             for index, face in enumerate(faces):
                 subject = self._pseudonyms.of(original.subject_label) if index == largest else ""
                 vectors = {name: rows[row] for name, rows in embedded.items()}
-                enrolled.append(EnrolledFace(original.sample_key, index, subject, face, vectors))
+                patch = face_patch(original.pixels, face.box)
+                enrolled.append(EnrolledFace(original.sample_key, index, subject, face, vectors, patch))
                 row += 1
-            pictures.append(EnrolledPicture(original.sample_key, original.input_sha256, tuple(enrolled)))
+            pictures.append(_picture(original, tuple(enrolled)))
         return pictures
+
+
+def _picture(original: Original, faces: tuple[EnrolledFace, ...]) -> EnrolledPicture:
+    height, width = original.pixels.shape[:2]
+    return EnrolledPicture(
+        sample_key=original.sample_key,
+        input_sha256=original.input_sha256,
+        faces=faces,
+        fingerprint=fingerprint(original.pixels),
+        width=width,
+        height=height,
+        labels=original.labels,
+    )
 
 
 def _largest(faces: Sequence[Detection]) -> int:

@@ -12,13 +12,15 @@ from sqlalchemy import Connection, delete, select, update
 from audit import schema
 from audit.calibration import Calibration
 from audit.database import close_database, open_database, upsert
-from audit.digest import run_digest
+from audit.digest import run_digest, table_digests
 from audit.gallery import GalleryRow, Snapshot
 from audit.gate import Verdict
 from audit.metrics import Metric
-from audit.records import AuditedShard, RunInfo
+from audit.queries import ask
+from audit.records import AttackResult, AuditedShard, Finding, RunInfo
 from audit.rows import RunRows, read_run, run_row_id
-from audit.shard_rows import write_shard
+from audit.run_rows import write_attacks, write_points
+from audit.shard_rows import write_findings, write_shard
 
 _Row = dict[str, Any]
 
@@ -102,11 +104,23 @@ class Evidence:
             run = run_row_id(connection, run_id)
             rows = [_threshold_row(run, calibration) for calibration in calibrations]
             upsert(connection, schema.THRESHOLD, ("run_id", "recognizer", "fmr"), rows)
+            for calibration in calibrations:
+                write_points(connection, run, calibration)
 
     def write_shard(self, run_id: str, shard: AuditedShard) -> None:
         """Record all samples, faces, comparisons and searches of one shard, replacing what was there."""
         with self._engine.begin() as connection:
             write_shard(connection, run_row_id(connection, run_id), shard)
+
+    def write_findings(self, run_id: str, findings: Sequence[Finding]) -> None:
+        """Record what was found outside all shards, replacing what was there."""
+        with self._engine.begin() as connection:
+            write_findings(connection, run_row_id(connection, run_id), "", findings)
+
+    def write_attacks(self, run_id: str, attacks: Sequence[AttackResult]) -> None:
+        """Record how the attackers did, replacing what was there."""
+        with self._engine.begin() as connection:
+            write_attacks(connection, run_row_id(connection, run_id), attacks)
 
     def finish_run(self, run_id: str, metrics: Sequence[Metric], verdict: Verdict, finished_at: str) -> None:
         """Record the numbers and the decision."""
@@ -138,6 +152,15 @@ class Evidence:
                 .limit(1)
             )
             return connection.execute(query).scalar_one_or_none()
+
+    def ask(self, name: str, run_id: str) -> tuple[list[str], list[list[Any]]]:
+        """Columns and rows of a ready-made query (audit.queries) about one run."""
+        return ask(self._engine, name, run_id)
+
+    def table_digests(self, run_id: str) -> dict[str, str]:
+        """SHA-256 of one run's rows in each table."""
+        with self._engine.connect() as connection:
+            return table_digests(connection, run_row_id(connection, run_id))
 
     def digest(self, run_id: str) -> str:
         """SHA-256 over all rows of one run, the same on every database and in every order of writing."""

@@ -11,9 +11,10 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,7 @@ from cfanet.search import References
 
 _PREFIX = "embedding."  # one column a recognizer, so that loading one does not read the others
 _STAMP = b"cfanet.stamp"
+_NAMES = b"cfanet.names"  # keyed hashes of the names of the people in a shard
 _BOX = pa.list_(pa.float64(), 4)
 _LANDMARKS = pa.list_(pa.float32(), 10)
 _NO_FACE = -1
@@ -72,13 +74,17 @@ class Gallery:
             raise ValueError(f"{len(self.subjects)} subjects for {len(self.references.ids)} references")
 
 
-def write_shard(gallery_dir: Path, shard: str, pictures: Sequence[EnrolledPicture], stamp: ShardStamp) -> None:
-    """Store the enrolled pictures of one shard under its name, whole or not at all."""
+def write_shard(
+    gallery_dir: Path, shard: str, pictures: Sequence[EnrolledPicture], stamp: ShardStamp, names: Iterable[str] = ()
+) -> None:
+    """Store the enrolled pictures of one shard under its name, whole or not at all; `names` are keyed hashes."""
     path = _shard_path(gallery_dir, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        pq.write_table(_table(pictures, stamp), draft)
+        table = _table(pictures, stamp)
+        metadata = {**table.schema.metadata, _NAMES: json.dumps(sorted(names)).encode()}
+        pq.write_table(table.replace_schema_metadata(metadata), draft)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
@@ -105,11 +111,11 @@ def read_shard(gallery_dir: Path, shard: str) -> list[EnrolledPicture]:
     }
     plain = table.select([name for name in table.column_names if not name.startswith(_PREFIX)]).to_pylist()
     faces: dict[str, list[EnrolledFace]] = {}
-    digests: dict[str, str] = {}
+    first: dict[str, dict[str, Any]] = {}
     row = 0  # of the embedding matrices, which skip pictures without faces
     for values in plain:
         key = str(values["sample_key"])
-        digests[key] = str(values["input_sha256"])
+        first.setdefault(key, values)
         of_picture = faces.setdefault(key, [])
         if values["face_index"] == _NO_FACE:
             continue
@@ -117,9 +123,30 @@ def read_shard(gallery_dir: Path, shard: str) -> list[EnrolledPicture]:
         x1, y1, x2, y2 = values["box"]
         detection = Detection((x1, y1, x2, y2), values["score"], landmarks)
         embeddings = {name: matrix[row] for name, matrix in vectors.items()}
-        of_picture.append(EnrolledFace(key, values["face_index"], values["subject_id"], detection, embeddings))
+        patch = values.get("patch") or b""
+        of_picture.append(EnrolledFace(key, values["face_index"], values["subject_id"], detection, embeddings, patch))
         row += 1
-    return [EnrolledPicture(key, digests[key], tuple(of_picture)) for key, of_picture in faces.items()]
+    return [_picture(first[key], tuple(of_picture)) for key, of_picture in faces.items()]
+
+
+def read_names(gallery_dir: Path) -> frozenset[str]:
+    """Keyed hashes of the names of all enrolled people (audit.names)."""
+    found: set[str] = set()
+    for path in _shard_paths(gallery_dir):
+        found.update(json.loads((pq.read_schema(path).metadata or {}).get(_NAMES, b"[]")))
+    return frozenset(found)
+
+
+def read_fingerprints(gallery_dir: Path) -> list[tuple[str, str, int]]:
+    """Shard, sample key and perceptual hash of every picture that shows a face."""
+    root, found = gallery_dir / "shards", []
+    for path in _shard_paths(gallery_dir):
+        if "fingerprint" not in pq.read_schema(path).names:
+            continue
+        shard = path.relative_to(root).as_posix().removesuffix(".parquet")
+        rows = pq.read_table(path, columns=["sample_key", "face_index", "fingerprint"]).to_pylist()
+        found += [(shard, r["sample_key"], r["fingerprint"]) for r in rows if r["face_index"] == 0]
+    return found
 
 
 def seal(gallery_dir: Path) -> Snapshot:
@@ -187,6 +214,18 @@ def gallery_rows(gallery_dir: Path) -> list[GalleryRow]:
     return rows
 
 
+def _picture(values: dict[str, Any], faces: tuple[EnrolledFace, ...]) -> EnrolledPicture:
+    return EnrolledPicture(
+        sample_key=str(values["sample_key"]),
+        input_sha256=str(values["input_sha256"]),
+        faces=faces,
+        fingerprint=values.get("fingerprint") or 0,
+        width=values.get("width") or 0,
+        height=values.get("height") or 0,
+        labels=json.loads(values.get("labels") or "{}"),
+    )
+
+
 def _table(pictures: Sequence[EnrolledPicture], stamp: ShardStamp) -> pa.Table:
     rows = [(picture, face) for picture in pictures for face in (picture.faces or (None,))]
     names = sorted({name for _, face in rows if face is not None for name in face.embeddings})
@@ -199,6 +238,11 @@ def _table(pictures: Sequence[EnrolledPicture], stamp: ShardStamp) -> pa.Table:
         "landmarks": pa.array(
             [face.detection.landmarks.ravel().tolist() if face else None for _, face in rows], _LANDMARKS
         ),
+        "patch": pa.array([face.patch if face else None for _, face in rows], pa.binary()),
+        "fingerprint": pa.array([picture.fingerprint for picture, _ in rows], pa.uint64()),
+        "width": pa.array([picture.width for picture, _ in rows], pa.int32()),
+        "height": pa.array([picture.height for picture, _ in rows], pa.int32()),
+        "labels": pa.array([json.dumps(dict(picture.labels), sort_keys=True) for picture, _ in rows], pa.string()),
         "score": pa.array([face.detection.score if face else None for _, face in rows], pa.float64()),
     }
     for name in names:

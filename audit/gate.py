@@ -1,31 +1,15 @@
 """The decision: limits from the settings against measured numbers. Release only if every check passes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from audit.checks import SHOWN, Check, count_check
 from audit.config import GateSettings
+from audit.gate_questions import attacks, certain_collisions, groups, leaks
 from audit.intervals import Rate, rule_of_three, trials_for
 from audit.metrics import Judgement, Measurements
 from audit.rows import RunRows
 from audit.words import percent, whole
-
-_SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Check:
-    """One question, its answer and the numbers behind it."""
-
-    name: str
-    question: str
-    passed: bool
-    decides: bool  # False: no limit is set, so it is reported only
-    value: float | None
-    limit: float | None
-    rate: Rate | None  # with interval, where the value is a share
-    detail: str
-    offenders: tuple[str, ...] = ()  # the first 20 by id
-    n_offenders: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,7 +34,9 @@ def _checks(measured: Measurements, settings: GateSettings, rows: RunRows) -> It
         yield from _mated(judge, settings)
         yield from _identified(judge, settings)
         yield _collisions(judge, settings, rows)
-    yield _count(
+        yield certain_collisions(judge, settings)
+        yield groups(judge, settings)
+    yield count_check(
         "unchanged_faces",
         "Was any face left as it was?",
         measured.unchanged_faces,
@@ -58,28 +44,30 @@ def _checks(measured: Measurements, settings: GateSettings, rows: RunRows) -> It
         ("Every face has changed.", "Faces with the pixels they had"),
     )
     yield _missed(measured, settings)
-    yield _count(
+    yield count_check(
         "unverified_faces",
         "Was every released face compared with its original?",
         measured.unverified_faces,
         settings.max_unverified_faces,
         ("Every one.", "Released faces that could not be compared"),
     )
-    yield _count(
+    yield count_check(
         "unexamined_pictures",
         "Was every released picture read again?",
         measured.unexamined,
         0,
         ("Every one.", "Pictures that are released according to the ledger, but were not read"),
     )
-    yield _count(
+    yield count_check(
         "metadata",
         "Do the released files carry pixels and nothing else?",
         [f"{key}: {'; '.join(found)}" for key, found in sorted(measured.findings.items())],
         settings.max_metadata_findings,
         ("No file has a finding.", "Released pictures with findings"),
     )
+    yield from leaks(measured, settings)
     yield _reconciled(measured, settings)
+    yield from attacks(measured, settings)
 
 
 def _independence(measured: Measurements, settings: GateSettings) -> Check:
@@ -133,7 +121,7 @@ def _mated(judge: Judgement, settings: GateSettings) -> Iterator[Check]:
             limit=limit,
             rate=found,
             detail=detail,
-            offenders=judge.matched_faces[group][:_SHOWN],
+            offenders=judge.matched_faces[group][:SHOWN],
             n_offenders=len(judge.matched_faces[group]),
         )
 
@@ -157,7 +145,7 @@ def _identified(judge: Judgement, settings: GateSettings) -> Iterator[Check]:
             limit=limit,
             rate=found,
             detail=detail,
-            offenders=faces[:_SHOWN],
+            offenders=faces[:SHOWN],
             n_offenders=len(faces),
         )
 
@@ -207,13 +195,13 @@ def _collisions(judge: Judgement, settings: GateSettings, rows: RunRows) -> Chec
         limit=limit,
         rate=found,
         detail=detail,
-        offenders=judge.collided_faces[:_SHOWN],
+        offenders=judge.collided_faces[:SHOWN],
         n_offenders=len(judge.collided_faces),
     )
 
 
 def _missed(measured: Measurements, settings: GateSettings) -> Check:
-    check = _count(
+    check = count_check(
         "missed_faces",
         "Does a second detector find faces that were missed?",
         measured.missed_faces,
@@ -226,7 +214,11 @@ def _missed(measured: Measurements, settings: GateSettings) -> Check:
         f" At {percent(settings.confidence)} confidence at most {measured.missed_upper * 10_000:.1f} of 10,000 "
         "pictures hold a missed face of the kind that this detector can see."
     )
-    return replace(check, detail=check.detail + bound)
+    limit = settings.max_missed_per_10000
+    if limit is not None:
+        bound += f" {limit:g} are allowed."
+    within = limit is None or measured.missed_upper * 10_000 <= limit
+    return replace(check, passed=check.passed and within, detail=check.detail + bound)
 
 
 def _reconciled(measured: Measurements, settings: GateSettings) -> Check:
@@ -235,7 +227,7 @@ def _reconciled(measured: Measurements, settings: GateSettings) -> Check:
         *(f"{key}: more than once" for key in measured.repeated),
         *(f"{key}: not in the source" for key in measured.unexpected),
     )
-    check = _count(
+    check = count_check(
         "reconciled",
         "Is every sample in exactly one place?",
         offenders,
@@ -243,20 +235,3 @@ def _reconciled(measured: Measurements, settings: GateSettings) -> Check:
         ("Every one is in the output or withheld.", "Samples that are lost, repeated or unexpected"),
     )
     return replace(check, decides=settings.require_reconciled)
-
-
-def _count(name: str, question: str, offenders: Sequence[str], limit: int, words: tuple[str, str]) -> Check:
-    """A check that counts offenders; `words` are the sentence for none and what is counted."""
-    n = len(offenders)
-    return Check(
-        name=name,
-        question=question,
-        passed=n <= limit,
-        decides=True,
-        value=float(n),
-        limit=float(limit),
-        rate=None,
-        detail=f"{words[1]}: {whole(n)}." if n else words[0],
-        offenders=tuple(offenders[:_SHOWN]),
-        n_offenders=n,
-    )

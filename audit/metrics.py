@@ -7,6 +7,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from audit.breakdown import (
+    NO_MARGINS,
+    AttackRate,
+    Margins,
+    StratumRate,
+    attack_rates,
+    certain_similarity,
+    findings_of,
+    margins,
+    rates_by_stratum,
+    repeated_seeds,
+)
 from audit.calibration import histogram
 from audit.config import AuditSettings
 from audit.intervals import Rate, rate, upper_bound
@@ -68,6 +80,10 @@ class Judgement:
     median_rank: float | None
     histograms: dict[str, tuple[int, ...]]  # by group: similarity with its own original
     worst: tuple[WorstCase, ...]
+    strata: tuple[StratumRate, ...] = ()  # replaced faces by size, pose, score and label
+    margins: Margins = NO_MARGINS
+    certain_similarity: float | None = None  # from here on a face could be taken for a certain person
+    certain_faces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +106,11 @@ class Measurements:
     repeated: tuple[str, ...]
     unexpected: tuple[str, ...]
     metrics: tuple[Metric, ...]
+    names: tuple[str, ...] = ()
+    near_duplicates: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
+    repeated_seeds: tuple[str, ...] = ()
+    attacks: tuple[AttackRate, ...] = ()
 
 
 def measure(rows: RunRows, settings: AuditSettings) -> Measurements:
@@ -119,6 +140,11 @@ def measure(rows: RunRows, settings: AuditSettings) -> Measurements:
         repeated=tuple(key for shard in rows.shards for key in shard.account.repeated),
         unexpected=tuple(key for shard in rows.shards for key in shard.account.unexpected),
         metrics=(),
+        names=findings_of(rows, "name"),
+        near_duplicates=findings_of(rows, "near_duplicate"),
+        strays=findings_of(rows, "stray"),
+        repeated_seeds=repeated_seeds(rows.faces),
+        attacks=attack_rates(rows.attacks, confidence),
     )
     return _with_metrics(measured, rows)
 
@@ -144,6 +170,7 @@ def _judge(rows: RunRows, recognizer: str, settings: AuditSettings) -> Judgement
     searches = [(f, s) for f, _ in by_group["replaced"] if (s := f.search_by(recognizer)) is not None]
     others = [(f, s) for f, s in searches if s.best_other_id]
     ranks = [s.true_rank for _, s in searches if s.true_rank is not None]
+    certain = certain_similarity(calibration)
     worst = sorted(compared, key=lambda pair: (-pair[1].similarity, pair[0].id))[: settings.worst_cases]
     return Judgement(
         recognizer=recognizer,
@@ -165,6 +192,10 @@ def _judge(rows: RunRows, recognizer: str, settings: AuditSettings) -> Judgement
             for group, pairs in by_group.items()
         },
         worst=tuple(_worst_case(face, recognizer) for face, _ in worst),
+        strata=rates_by_stratum(by_group["replaced"], confidence),
+        margins=margins(s for _, s in searches),
+        certain_similarity=certain,
+        certain_faces=_ids(f for f, s in others if certain is not None and s.best_other_similarity >= certain),
     )
 
 
@@ -215,6 +246,10 @@ def _with_metrics(measured: Measurements, rows: RunRows) -> Measurements:
         ("faces_unchanged", lambda m: len(m.unchanged_faces)),
         ("faces_missed", lambda m: len(m.missed_faces)),
         ("faces_unverified", lambda m: len(m.unverified_faces)),
+        ("names_found", lambda m: len(m.names)),
+        ("near_duplicates", lambda m: len(m.near_duplicates)),
+        ("stray_files", lambda m: len(m.strays)),
+        ("seeds_repeated", lambda m: len(m.repeated_seeds)),
         ("samples_lost", lambda m: len(m.lost)),
         ("samples_repeated", lambda m: len(m.repeated)),
         ("samples_unexpected", lambda m: len(m.unexpected)),
@@ -230,12 +265,31 @@ def _with_metrics(measured: Measurements, rows: RunRows) -> Measurements:
         metrics.append(Metric.of("collision_rate", judge.collisions, name))
         metrics.append(Metric.of("rank1_rate", judge.rank1, name))
         metrics.append(Metric("median_true_rank", name, value=judge.median_rank))
+        metrics += [Metric.of("mated_rate", s.mated, name, f"{s.dimension}={s.value}") for s in judge.strata]
+        metrics += _search_metrics(judge)
+    for attack in measured.attacks:
+        metrics.append(Metric.of(f"{attack.name}_success", attack.success, attack.recognizer, attack.role))
     for calibration in rows.calibrations:
         name = calibration.recognizer
         metrics.append(Metric.of("false_match_rate", calibration.false_match, name))
         metrics.append(Metric.of("true_match_rate", calibration.true_match, name))
         metrics.append(Metric.of("stranger_match_rate", calibration.strangers, name))
     return replace(measured, metrics=tuple(metrics))
+
+
+def _search_metrics(judge: Judgement) -> list[Metric]:
+    """FPIR and FNIR of searches with replaced faces, the margin, and look-alikes that could be taken for somebody."""
+    name, found = judge.recognizer, judge.identified["replaced"]
+    missing = None if found.value is None else 1.0 - found.value
+    low = None if found.high is None else 1.0 - found.high
+    high = None if found.low is None else 1.0 - found.low
+    return [
+        Metric("fnir", name, "replaced", missing, low, high, found.n - found.hits, found.n),
+        Metric.of("fpir", judge.collisions, name, "replaced"),
+        Metric("margin_median", name, value=judge.margins.median, n=judge.margins.n),
+        Metric("margin_highest", name, value=judge.margins.highest, n=judge.margins.n),
+        Metric("certain_collisions", name, value=float(len(judge.certain_faces))),
+    ]
 
 
 def _ids(faces: Iterable[FaceRow]) -> tuple[str, ...]:

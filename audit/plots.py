@@ -104,6 +104,23 @@ def angle_plot(series: Sequence[Mapping[str, Any]], title: str) -> str:
     return _svg(figure, title)
 
 
+def det_plot(points: Sequence[Mapping[str, Any]], title: str) -> str:
+    """Detection error trade-off of untouched originals: FNMR against FMR, both logarithmic; inline SVG.
+
+    `points` have `fmr` and `fnmr`; those without errors on one side have no place on the axes.
+    """
+    figure, axes = _figure()
+    shown = [(p["fmr"], p["fnmr"]) for p in points if p["fnmr"]]
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    if shown:
+        axes.plot(*zip(*shown, strict=True), color=_COLOURS["mated"], linewidth=1.6, label="untouched originals")
+    axes.set_xlabel("false match rate")
+    axes.set_ylabel("false non-match rate")
+    _legend(axes, 1)
+    return _svg(figure, title)
+
+
 def _draw_counts(axes: Axes, name: str, counts: npt.NDArray[np.int64], together: int) -> None:
     """One series as a stepped curve of `together` bins in one; heights are shares of the series per 0.02."""
     merged = counts.reshape(-1, together).sum(axis=1)

@@ -20,6 +20,7 @@ class EnrolledFace:
     subject_id: str  # pseudonym of the person, "" where the owner gave no label
     detection: Detection
     embeddings: Mapping[str, Embeddings]  # recognizer -> (d,) float32 unit norm
+    patch: bytes = b""  # the face's pixels, tiny and grey (audit.duplicates); private like the embeddings
 
     @property
     def reference_id(self) -> str:
@@ -34,6 +35,10 @@ class EnrolledPicture:
     sample_key: str
     input_sha256: str
     faces: tuple[EnrolledFace, ...]
+    fingerprint: int = 0  # perceptual hash of the whole picture, 64 bits (audit.duplicates)
+    width: int = 0
+    height: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)  # the owner's, by field
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ class AuditedFace:
     fta: bool = False  # could not be compared: nothing is enrolled for it and the original was not at hand
     score: float | None = None  # the second detector's, for faces only it found
     embeddings: Mapping[str, Embeddings] = field(default_factory=dict)
+    strata: Mapping[str, str] = field(default_factory=dict)  # dimension -> value (audit.strata)
 
     @classmethod
     def unexamined(cls, sample_key: str, record: FaceRecord) -> "AuditedFace":
@@ -119,6 +125,28 @@ class AuditedPicture:
     faces: tuple[AuditedFace, ...] = ()
     findings: tuple[str, ...] = ()  # metadata found in the released bytes, digest mismatch, undecodable file
     examined: bool = False  # the released file was read
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that must not be in the output, outside the pictures' own metadata."""
+
+    kind: Literal["name", "near_duplicate", "stray"]
+    place: str  # sample key, member or file
+    detail: str  # one sentence, without the name or the pixels themselves
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """How often one attacker succeeded; `n` is 0 where it was skipped, and `detail` says why."""
+
+    name: str  # linkage, parrot, reconstruction
+    recognizer: str
+    role: Literal["attack", "positive_control", "negative_control"]
+    hits: int
+    n: int
+    chance: float
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -147,6 +175,7 @@ class AuditedShard:
     output_sha256: str
     account: Reconciliation
     pictures: tuple[AuditedPicture, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)

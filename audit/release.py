@@ -21,6 +21,7 @@ class ReleaseContents:
     shards: Mapping[str, str]  # released shard -> digest
     evidence: Mapping[str, str]  # ledger, quarantine, run.json, report files -> digest
     sql_digest: str  # Evidence.digest(run_id)
+    chain_head: str = ""  # of the chain over all evidence (audit.chain)
 
 
 def release_text(verdict: Verdict, contents: ReleaseContents) -> str:
@@ -34,6 +35,7 @@ def release_text(verdict: Verdict, contents: ReleaseContents) -> str:
         "shards": dict(contents.shards),
         "evidence": dict(contents.evidence),
         "sql_sha256": contents.sql_digest,
+        "chain_sha256": contents.chain_head,
         "checks": {check.name: check.passed for check in verdict.checks if check.decides},
     }
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -16,8 +16,9 @@ from audit.config import AuditSettings
 from audit.coverage import not_covered
 from audit.files import write_text
 from audit.gate import Verdict
+from audit.leak_list import LEAKS, REFERENCES
 from audit.metrics import Measurements, group_of
-from audit.plots import angle_plot, similarity_plot
+from audit.plots import angle_plot, det_plot, similarity_plot
 from audit.rows import FaceRow, RunRows
 from audit.words import interval, number, percent, whole
 
@@ -45,6 +46,8 @@ def build_report(
         "shards": [
             {"name": shard.name, "output_sha256": shard.output_sha256, **asdict(shard.account)} for shard in rows.shards
         ],
+        "leaks": [asdict(leak) for leak in LEAKS],
+        "references": [asdict(reference) for reference in REFERENCES],
         "not_covered": [asdict(gap) for gap in not_covered(rows, measured, settings)],
     }
     del report["run"]["config_json"]
@@ -77,12 +80,19 @@ def render(report: Mapping[str, Any]) -> str:
     )
     environment.filters.update(_FILTERS)
     calibrations = {calibration["recognizer"]: calibration for calibration in report["calibrations"]}
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template(
+        "report.html.j2"
+    ).render(
         report=report,
         calibrations=calibrations,
         similarity_plots={
             judge["recognizer"]: Markup(_similarity_plot(judge, calibrations.get(judge["recognizer"])))
             for judge in report["measured"]["judgements"]
+        },
+        det_plots={
+            name: Markup(det_plot(calibration["det"], f"det {name}"))
+            for name, calibration in calibrations.items()
+            if sum(bool(point["fnmr"]) for point in calibration["det"]) > 1  # a curve needs errors of both kinds
         },
         angle_plot=Markup(angle_plot(report["angles"], "angles")) if report["angles"] else "",
         shown_shards=report["shards"][:_SHOWN_SHARDS],

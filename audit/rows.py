@@ -2,8 +2,8 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, RowMapping, Select, Table, select
@@ -12,7 +12,8 @@ from audit import schema
 from audit.calibration import Calibration
 from audit.gallery import Snapshot
 from audit.intervals import rate
-from audit.records import FaceOrigin, GallerySearch, ModelInfo, Reconciliation, RunInfo
+from audit.records import AttackResult, FaceOrigin, GallerySearch, ModelInfo, Reconciliation, RunInfo
+from audit.run_rows import FindingRow, read_attacks, read_findings, read_points, read_strata
 from cfanet.errors import InputError
 from cfanet.records import Comparison
 
@@ -58,6 +59,8 @@ class FaceRow:
     mated: tuple[Comparison, ...]  # by the auditor, one a recognizer
     loop: tuple[Comparison, ...]  # by the anonymizer itself
     searches: tuple[GallerySearch, ...]
+    seed_id: str = ""
+    strata: Mapping[str, str] = field(default_factory=dict)  # dimension -> value
 
     @property
     def id(self) -> str:
@@ -85,6 +88,8 @@ class RunRows:
     shards: tuple[ShardRow, ...]
     samples: tuple[SampleRow, ...]
     faces: tuple[FaceRow, ...]
+    findings: tuple[FindingRow, ...] = ()
+    attacks: tuple[AttackResult, ...] = ()
 
 
 def run_row_id(connection: Connection, run_id: str) -> int:
@@ -106,6 +111,8 @@ def read_run(connection: Connection, run_id: str, confidence: float) -> RunRows:
         shards=tuple(_shards(connection, run)),
         samples=tuple(_samples(connection, run)),
         faces=tuple(_faces(connection, run)),
+        findings=read_findings(connection, run),
+        attacks=read_attacks(connection, run),
     )
 
 
@@ -149,6 +156,7 @@ def _calibrations(connection: Connection, run: int, confidence: float) -> Iterat
             name: rate(row[f"{name}_hits"], row[f"{name}_n"], confidence)
             for name in ("false_match", "true_match", "strangers")
         }
+        points, det = read_points(connection, run, row["recognizer"], confidence)
         yield Calibration(
             recognizer=row["recognizer"],
             digest=row["digest"],
@@ -160,6 +168,8 @@ def _calibrations(connection: Connection, run: int, confidence: float) -> Iterat
             n_subject_pairs=row["n_subject_pairs"],
             nonmated_histogram=tuple(json.loads(row["nonmated_histogram_json"])),
             mated_histogram=tuple(json.loads(row["mated_histogram_json"])),
+            points=points,
+            det=det,
             **rates,
         )
 
@@ -188,6 +198,7 @@ def _faces(connection: Connection, run: int) -> Iterator[FaceRow]:
     shard, sample, face = schema.SHARD, schema.SAMPLE, schema.FACE
     compared = _by_face(connection, schema.COMPARISON, run)
     searched = _by_face(connection, schema.SEARCH, run)
+    strata = read_strata(connection, run)
     columns = (shard.c.name.label("shard"), sample.c.key, sample.c.examined)
     query = select(face, *columns).select_from(face.join(sample).join(shard)).where(shard.c.run_id == run)
     rows = connection.execute(query).mappings().all()
@@ -210,6 +221,8 @@ def _faces(connection: Connection, run: int) -> Iterator[FaceRow]:
             mated=tuple(_comparison(c) for c in comparisons if c["stage"] == "audit" and c["kind"] == "mated"),
             loop=tuple(_comparison(c) for c in comparisons if c["stage"] == "loop"),
             searches=tuple(_search(s) for s in searched[row["id"]]),
+            seed_id=row["seed_id"],
+            strata=strata.get(row["id"], {}),
         )
 
 

@@ -4,9 +4,13 @@
          ├─ dataset                   source and output
          ├─ gallery ── gallery_reference     who could be matched, under pseudonyms
          ├─ threshold                 similarity at a stated FMR, and how it was found
+         ├─ operating_point           errors of untouched originals at several FMRs and along the DET curve
          ├─ metric                    every number of the report, with interval
+         ├─ attack                    success of an attacker that learns, against chance and its controls
+         ├─ finding                   names, raw near-duplicates and files that nobody recorded
          └─ shard ── sample ── face ─┬─ comparison    one probe, one reference: similarity and angle
-                                     └─ search        one probe against the whole gallery
+                                     ├─ search        one probe against the whole gallery
+                                     └─ stratum       the face's size, pose, score and the owner's labels
 
 Every table has a natural unique key; writing a row twice changes nothing.
 """
@@ -230,4 +234,55 @@ METRIC = Table(
     Column("hits", _BIG),
     Column("n", _BIG),
     UniqueConstraint("run_id", "name", "recognizer", "subgroup"),
+)
+OPERATING_POINT = Table(
+    "operating_point",
+    METADATA,
+    _id(),
+    _parent("run"),
+    Column("recognizer", Text, nullable=False),
+    Column("kind", String(8), nullable=False),  # target: a rate that was asked for; det: a point of the DET curve
+    Column("ordinal", Integer, nullable=False),
+    Column("fmr", Float(53), nullable=False),
+    Column("fnmr", Float(53)),
+    Column("threshold", Float(53)),  # NULL where the data do not support the rate
+    Column("low", Float(53)),
+    Column("high", Float(53)),
+    *(Column(f"{group}_{part}", _BIG) for group in ("false_match", "true_match") for part in ("hits", "n")),
+    Column("reason", Text, nullable=False),
+    UniqueConstraint("run_id", "recognizer", "kind", "ordinal"),
+)
+STRATUM = Table(
+    "stratum",
+    METADATA,
+    _id(),
+    _parent("face"),
+    Column("dimension", Text, nullable=False),  # size, pose, score, or label:<the owner's field>
+    Column("value", Text, nullable=False),
+    UniqueConstraint("face_id", "dimension"),
+)
+FINDING = Table(
+    "finding",
+    METADATA,
+    _id(),
+    _parent("run"),
+    Column("shard", Text, nullable=False),  # "" for files that belong to none
+    Column("kind", String(16), nullable=False),  # name, near_duplicate, stray
+    Column("place", Text, nullable=False),  # sample key, member or file
+    Column("detail", Text, nullable=False),
+    UniqueConstraint("run_id", "shard", "kind", "place", "detail"),
+)
+ATTACK = Table(
+    "attack",
+    METADATA,
+    _id(),
+    _parent("run"),
+    Column("name", Text, nullable=False),  # linkage, parrot, reconstruction
+    Column("recognizer", Text, nullable=False),
+    Column("role", String(16), nullable=False),  # attack, positive_control, negative_control
+    Column("hits", _BIG, nullable=False),
+    Column("n", _BIG, nullable=False),  # 0 where it was skipped
+    Column("chance", Float(53), nullable=False),
+    Column("detail", Text, nullable=False),  # what was done, or why it was skipped
+    UniqueConstraint("run_id", "name", "recognizer", "role"),
 )

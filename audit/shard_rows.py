@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, delete, select
 
 from audit.database import upsert
-from audit.records import AuditedFace, AuditedPicture, AuditedShard, GallerySearch
-from audit.schema import COMPARISON, FACE, SAMPLE, SEARCH, SHARD
+from audit.records import AuditedFace, AuditedPicture, AuditedShard, Finding, GallerySearch
+from audit.schema import COMPARISON, FACE, FINDING, SAMPLE, SEARCH, SHARD, STRATUM
 from cfanet.records import Comparison
 
 _Row = dict[str, Any]
@@ -46,6 +47,23 @@ def write_shard(connection: Connection, run: int, shard: AuditedShard) -> None:
     keys_s = ("face_id", "recognizer")
     existing = _existing(SEARCH, keys_s).join(FACE).join(SAMPLE).where(within)
     _replace(connection, SEARCH, keys_s, searched, existing)
+
+    strata = [
+        parent | {"dimension": name, "value": value}
+        for face, parent in of_face
+        for name, value in sorted(face.strata.items())
+    ]
+    keys_t = ("face_id", "dimension")
+    existing = _existing(STRATUM, keys_t).join(FACE).join(SAMPLE).where(within)
+    _replace(connection, STRATUM, keys_t, strata, existing)
+    write_findings(connection, run, shard.name, shard.findings)
+
+
+def write_findings(connection: Connection, run: int, shard: str, findings: Sequence[Finding]) -> None:
+    """Replace what was found in one shard, or outside all of them where `shard` is empty."""
+    connection.execute(delete(FINDING).where((FINDING.c.run_id == run) & (FINDING.c.shard == shard)))
+    rows = [{"run_id": run, "shard": shard, **asdict(found)} for found in dict.fromkeys(findings)]
+    upsert(connection, FINDING, ("run_id", "shard", "kind", "place", "detail"), rows)
 
 
 def _existing(table: Table, keys: Sequence[str]) -> Select[Any]:

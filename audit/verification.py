@@ -24,6 +24,7 @@ from audit.records import (
 )
 from audit.search import best_of_others, own_similarity, true_ranks
 from audit.second_detector import SecondDetector
+from audit.strata import strata_of
 from cfanet.errors import PictureError
 from cfanet.images import decode
 from cfanet.records import (
@@ -133,6 +134,8 @@ class Auditor:
         assert known is not None
         box = record.box if record else enrolled.detection.box if enrolled else (0.0, 0.0, 0.0, 0.0)
         change = None if original is None else pixel_change(original, released, box)
+        score = enrolled.detection.score if enrolled else record.detector_score if record else None
+        points = enrolled.detection.landmarks if enrolled else None
         return AuditedFace(
             sample_key=task.ledger.sample_key,
             face_index=known.face_index,
@@ -142,6 +145,7 @@ class Auditor:
             record=record,
             pixel_change=change,
             unchanged=None if change is None else change <= self._settings.unchanged_tolerance,
+            strata=strata_of(box, score, points, task.enrolled.labels),
         )
 
     def _missed(self, task: AuditTask, released: ImageArray, original: ImageArray | None) -> list[AuditedFace]:

@@ -12,12 +12,15 @@ from audit.records import (
     AuditedShard,
     AuditTask,
     EnrolledPicture,
+    Finding,
     LedgerPicture,
 )
 from audit.verification import Auditor, search_gallery
 from cfanet.errors import CfanetError
+from jobs.attacks import released_faces, write_probes
 from jobs.codecs.shard import Refusal, Sample, WorkItem
 from jobs.config import canonical_digest
+from jobs.leaks import LeakScanner
 from jobs.ledger import read_ledger
 from jobs.manifest import Manifest, read_manifest
 from jobs.pictures import source_pictures, wants_pictures
@@ -54,6 +57,7 @@ class AuditWorker:
         tools = context.tools(context.config)
         judges = tools.judges()
         self._context = context
+        self._scanner = LeakScanner(context.config)
         self._auditor = Auditor(judges, tools.second_detector(), context.thresholds, context.config.audit)
         self._galleries: dict[str, Gallery] = {name: open_gallery(context.config.gallery_dir, name) for name in judges}
 
@@ -66,18 +70,23 @@ class AuditWorker:
             raise CfanetError(f"shard {item.shard!r} has no manifest: run `cfanet anonymize` first")
         ledger = {entry.picture.sample_key: entry.picture for entry in read_ledger(destination, item.shard)}
         withheld = [entry.picture for entry in read_quarantine(destination, item.shard)]
-        walk = _Walk(self._context, item, manifest, ledger)
+        walk = _Walk(self._context, item, manifest, ledger, self._scanner)
         examined: list[AuditedPicture] = []
+        released: list[EnrolledPicture] = []
         clock = walk.clock
         for tasks in walk.batches(config.run.batch_size):
             with clock.step("examine"):
                 found = self._auditor.audit(tasks)
+                released += released_faces(found)
             with clock.step("search"):
                 examined += search_gallery(found, self._galleries, self._context.thresholds)
         examined += [AuditedPicture(ledger[key]) for key in withheld if key in ledger]
         account = reconcile(walk.source_ids, walk.output_ids, withheld)
         account = replace(account, unexpected=(*account.unexpected, *walk.unrecorded, *walk.altered_files()))
-        shard = AuditedShard(item.shard, item.etag, outputs_digest(manifest), account, tuple(examined))
+        write_probes(config, item.shard, released)
+        shard = AuditedShard(
+            item.shard, item.etag, outputs_digest(manifest), account, tuple(examined), tuple(walk.findings)
+        )
         return AuditResult(shard, clock.seconds, peak_memory_bytes())
 
 
@@ -85,8 +94,15 @@ class _Walk:
     """Walks the released shard, with the source beside it: both are in the same order."""
 
     def __init__(
-        self, context: JobContext, item: WorkItem, manifest: Manifest, ledger: dict[str, LedgerPicture]
+        self,
+        context: JobContext,
+        item: WorkItem,
+        manifest: Manifest,
+        ledger: dict[str, LedgerPicture],
+        scanner: LeakScanner,
     ) -> None:
+        self._scanner = scanner
+        self.findings: list[Finding] = []
         self._config = context.config
         self._item = item
         self._manifest = manifest
@@ -140,11 +156,14 @@ class _Walk:
         files = tuple(Entry(output.path, output.size, "") for output in self._manifest.outputs)
         item = WorkItem(self._item.shard, self._item.format, files, "")
         for sample in codec_for(self._item.format).read(
-            open_storage(self._config.destination.uri), item, wants_pictures
+            open_storage(self._config.destination.uri), item, _wants_everything
         ):
             if isinstance(sample, Refusal):
                 self.output_ids.append(sample.id)
-            elif sample.pictures:
+                continue
+            with self.clock.step("scan"):
+                self.findings += self._scanner.sample(sample)
+            if sample.pictures:
                 self.output_ids += [sample.picture_id(member) for member in sample.pictures]
                 yield sample
 
@@ -171,6 +190,11 @@ class _Walk:
                 if hashlib.file_digest(cast(Any, file), "sha256").hexdigest() != output.sha256:
                     altered.append(f"{output.path} (changed after it was written)")
         return altered
+
+
+def _wants_everything(extension: str) -> bool:
+    """Every member is read: what it is called says nothing about what it holds."""
+    return True
 
 
 def outputs_digest(manifest: Manifest) -> str:

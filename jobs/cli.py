@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 from rich.console import Console
 
 from cfanet.errors import CfanetError, ConfigError
@@ -16,7 +17,19 @@ if TYPE_CHECKING:
     from jobs.release import Outcome
 
 log = logging.getLogger(__name__)
+
+
+class _Group(typer.core.TyperGroup):
+    """Commands may have names of two words, so that `audit verify` can stand beside `audit DST`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Take two words for a command where there is one of that name."""
+        name = " ".join(args[:2])
+        return (name, self.commands[name], args[2:]) if name in self.commands else super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
+    cls=_Group,
     name="cfanet",
     help="Release image datasets whose faces are nobody's, with proof.",
     no_args_is_help=True,
@@ -131,6 +144,41 @@ def audit(
     _finish(job.audit(_load(config, set_, values, destination), Progress(_console())))
 
 
+@app.command("audit verify", epilog="Example: cfanet audit verify released/")
+def audit_verify(
+    destination: Destination = None,
+    expect: Annotated[str | None, typer.Option("--expect", metavar="HEAD", help="Head that was noted before.")] = None,
+    config: Config = None,
+    database: Database = None,
+) -> None:
+    """Check that not one byte of DST, its report or its evidence has changed since it was judged."""
+    from jobs.verify import verify
+
+    found = verify(_load(config, (), _values(None, destination, None, database, None, None), destination), expect)
+    seal = "RELEASE.json names this chain" if found.sealed else "there is no RELEASE.json: not to be released"
+    text = f"run {found.run_id}: {found.n_files} files and {found.n_tables} tables hold; {seal}\nhead {found.head}"
+    Console().print(text, highlight=False, soft_wrap=True)
+
+
+@app.command("audit query", epilog="Example: cfanet audit query matched released/")
+def audit_query(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Without it, all are listed.")] = None,
+    destination: Destination = None,
+    config: Config = None,
+    database: Database = None,
+) -> None:
+    """Ask the evidence of DST a ready-made question; prints a table."""
+    from audit.queries import QUERIES
+    from jobs.query import answer
+
+    if name is None:
+        for known, query in QUERIES.items():
+            Console().print(f"{known:15} {query.title}", highlight=False, soft_wrap=True)
+        return
+    values = _values(None, destination, None, database, None, None)
+    Console().print(answer(_load(config, (), values, destination), name))
+
+
 @app.command(epilog="Example: cfanet report released/")
 def report(
     destination: Destination = None,
@@ -202,6 +250,10 @@ def calibrate(gallery: GalleryDir = None, config: Config = None, set_: Set = Non
             highlight=False,
             soft_wrap=True,
         )
+        for point in found.points:
+            has = f"similarity {point.threshold:.4f} ({point.low:.4f} to {point.high:.4f})" if point.supported else "–"
+            text = f"  FMR {point.fmr:g}: {has}; {point.reason}"
+            Console().print(text, highlight=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: cfanet inspect portrait.jpg --out portrait.png --angle 30 --angle 90")

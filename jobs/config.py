@@ -28,6 +28,11 @@ class SourceSettings(Section):
         description="field of a sample's .json member that names the person; used for enrolment only, hashed, never "
         "written to the output",
     )
+    label_fields: tuple[str, ...] = Field(
+        (),
+        description="fields of a sample's .json member that name groups (age band, skin tone): leak rates by group; "
+        "they are written to the evidence",
+    )
 
 
 class DestinationSettings(Section):
@@ -118,6 +123,8 @@ class ReleaseConfig(Section):
             "loop": list(self.anonymize.loop.recognizers),
             "audit": list(self.audit.recognizers),
             "subject_field": self.source.subject_field,
+            "label_fields": list(self.source.label_fields),
+            "gallery_schema": 2,
         }
         return canonical_digest(_with_file_digests(content))
 

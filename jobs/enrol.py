@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from audit.enrol import Enroller, Original, Pseudonyms
 from audit.gallery import ShardStamp, write_shard
+from audit.names import name_hashes
 from audit.records import EnrolledPicture
 from cfanet.errors import PictureError
 from jobs.codecs.shard import Refusal, WorkItem
-from jobs.pictures import source_pictures, subject_label, wants_labels
+from jobs.pictures import group_labels, source_pictures, subject_label, wants_labels
 from jobs.plan import codec_for
 from jobs.storage import open_storage
 from jobs.timing import Stopwatch, peak_memory_bytes
@@ -33,17 +34,21 @@ class EnrolWorker:
         tools = context.tools(context.config)
         recognizers = {**tools.loop_recognizers(), **tools.judges()}
         self._context = context
-        self._enroller = Enroller(tools.detector(), recognizers, Pseudonyms.of_gallery(context.config.gallery_dir))
+        self._pseudonyms = Pseudonyms.of_gallery(context.config.gallery_dir)
+        self._enroller = Enroller(tools.detector(), recognizers, self._pseudonyms)
 
     def process(self, item: WorkItem) -> Enrolled:
         """Enrol every decodable picture of the item, and store them under its shard name."""
         config, clock = self._context.config, Stopwatch()
         pictures: list[EnrolledPicture] = []
+        names: frozenset[str] = frozenset()
         undecodable = 0
         for sample in codec_for(item.format).read(open_storage(config.source.uri), item, wants_labels):
             if isinstance(sample, Refusal):
                 continue  # anonymization reads it again and records it
             label = subject_label(sample, config.source.subject_field)
+            labels = group_labels(sample, config.source.label_fields)
+            names |= name_hashes(label, self._pseudonyms)
             with clock.step("decode"):
                 originals = source_pictures(sample, config.anonymize.max_megapixels)
             for original in originals:
@@ -51,7 +56,8 @@ class EnrolWorker:
                     undecodable += 1
                     continue
                 with clock.step("embed"):
-                    face = Original(original.id, original.sha256, original.picture.pixels, label)
+                    pixels = original.picture.pixels
+                    face = Original(original.id, original.sha256, pixels, label, labels=labels)
                     try:
                         pictures += self._enroller.enrol([face])
                     except (
@@ -61,7 +67,7 @@ class EnrolWorker:
                     ):  # not enrolled: anonymization withholds what it cannot find here
                         undecodable += 1
         with clock.step("write"):
-            write_shard(config.gallery_dir, item.shard, pictures, stamp_of(self._context, item))
+            write_shard(config.gallery_dir, item.shard, pictures, stamp_of(self._context, item), names)
         faces = sum(len(picture.faces) for picture in pictures)
         return Enrolled(len(pictures), faces, undecodable, clock.seconds, peak_memory_bytes())
 

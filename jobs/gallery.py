@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from audit.calibration import Calibration, calibrate
-from audit.gallery import Snapshot, open_gallery
+from audit.calibration import Calibration
+from audit.calibration_store import calibrated
+from audit.gallery import Snapshot, seal
 from cfanet.errors import ConfigError
 from cfanet.seeds import SeedKey
 from jobs.config import ReleaseConfig
@@ -30,12 +31,9 @@ def enrol_gallery(config: ReleaseConfig, progress: Progress, tools: type[Tools] 
 
 
 def calibrate_gallery(config: ReleaseConfig, tools: type[Tools] = RealTools) -> list[Calibration]:
-    """The threshold of every judge at `audit.fmr`, from the labelled references of a gallery."""
-    settings = config.audit
-    return [
-        calibrate(judge, open_gallery(config.gallery_dir, name), settings.fmr, settings.gate.confidence)
-        for name, judge in tools(config).judges().items()
-    ]
+    """Every judge's thresholds on the labelled references of a gallery; kept beside it, where audits find them."""
+    digest = seal(config.gallery_dir).sha256
+    return [calibrated(judge, config.gallery_dir, digest, config.audit) for judge in tools(config).judges().values()]
 
 
 if __name__ == "__main__":

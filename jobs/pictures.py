@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cfanet.errors import PictureError
 from cfanet.images import Picture, decode
@@ -47,15 +49,28 @@ def wants_labels(extension: str) -> bool:
 
 def subject_label(sample: Sample, field: str) -> str:
     """The owner's name for the person in a sample, from its .json member; "" where there is none."""
+    return _text(_sidecar(sample).get(field))
+
+
+def group_labels(sample: Sample, fields: Sequence[str]) -> dict[str, str]:
+    """The owner's labels of groups (age band, skin tone, …) of a sample, from its .json member, by field."""
+    values = _sidecar(sample) if fields else {}
+    return {field: text for field in fields if (text := _text(values.get(field)))}
+
+
+def _sidecar(sample: Sample) -> dict[str, Any]:
     for member in sample.members:
         if member.extension == "json" and member.data:
             try:
                 values = json.loads(member.data)
             except (ValueError, RecursionError):
-                return ""
-            value = values.get(field) if isinstance(values, dict) else None
-            return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return ""
+                return {}
+            return values if isinstance(values, dict) else {}
+    return {}
+
+
+def _text(value: object) -> str:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def looks_like_picture(data: bytes) -> bool:

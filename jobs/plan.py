@@ -117,7 +117,6 @@ def finished(config: ReleaseConfig) -> tuple[tuple[WorkItem, ...], dict[str, Man
     destination = open_storage(config.destination.uri)
     if not destination.root.is_dir():
         raise InputError(f"DST {config.destination.uri} does not exist: run `cfanet anonymize` first")
-    _check_contents(destination, items)
     manifests = {}
     for item in items:
         manifest = read_manifest(destination, item.shard)

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from audit.calibration import Calibration, calibrate
+from audit.calibration import Calibration
+from audit.calibration_store import calibrated
 from audit.evidence import Evidence
-from audit.gallery import Snapshot, gallery_rows, has_shard, open_gallery, seal
+from audit.gallery import Snapshot, gallery_rows, has_shard, seal
 from audit.gate import Verdict, decide
 from audit.metrics import measure
 from audit.records import ModelInfo, RunInfo
@@ -17,16 +18,19 @@ from audit.report import build_report, write_report
 from cfanet.errors import CfanetError
 from cfanet.records import Recognizer
 from jobs.anonymize import AnonymizeWorker
+from jobs.attacks import forget_probes, run_attacks
 from jobs.audit import AuditContext, AuditWorker
 from jobs.codecs.shard import WorkItem
 from jobs.config import canonical_json, code_version
 from jobs.enrol import EnrolWorker, stamp_of
+from jobs.leaks import LeakScanner
 from jobs.manifest import Counts
 from jobs.pipeline import run_stage
 from jobs.plan import RELEASE_FILE, finished
 from jobs.progress import Progress
 from jobs.run import Run, config_record, forget_release, now
 from jobs.storage import PRIVATE_FOLDER
+from jobs.verify import write_run_chain
 from jobs.worker import JobContext
 
 ENROL, ANONYMIZE, AUDIT = "enrol the originals", "anonymize", "audit"
@@ -93,8 +97,7 @@ def calibrate_judges(run: Run, progress: Progress) -> Bench:
         settings = run.config.audit
         judges = run.context.tools(run.config).judges()
         calibrations = tuple(
-            calibrate(judge, open_gallery(run.config.gallery_dir, name), settings.fmr, settings.gate.confidence)
-            for name, judge in judges.items()
+            calibrated(judge, run.config.gallery_dir, run.context.gallery_digest, settings) for judge in judges.values()
         )
         for found in calibrations:
             text = f"judge {found.recognizer}: same person from similarity {found.threshold:.3f} on"
@@ -109,6 +112,7 @@ def audit(run: Run, snapshot: Snapshot, bench: Bench, progress: Progress) -> Ver
         _, run.manifests, _ = finished(run.config)
         thresholds = {found.recognizer: found.threshold for found in bench.calibrations}
         context = AuditContext(**_values(run.context), thresholds=thresholds)
+        forget_probes(run.config)
         run_id, failures = run.context.run_id, {}
         with Evidence(run.config.database_url) as evidence:
             evidence.begin_run(_run_info(run, bench.judges))
@@ -124,6 +128,9 @@ def audit(run: Run, snapshot: Snapshot, bench: Bench, progress: Progress) -> Ver
                     examined = report.result.shard.pictures
                     stage.advance(Counts(pictures=len(examined), faces=sum(len(p.faces) for p in examined)))
             _raise_failures(AUDIT, failures)
+            scanner = LeakScanner(run.config)
+            evidence.write_findings(run_id, scanner.strays(run.storage, run.manifests.values(), RELEASE_FILE))
+            evidence.write_attacks(run_id, run_attacks(run.config, list(bench.judges)))
             return _conclude(run, evidence)
 
 
@@ -143,7 +150,8 @@ def _conclude(run: Run, evidence: Evidence) -> Verdict:
     finished_at = now()
     evidence.finish_run(run_id, measured.metrics, verdict, finished_at)
     write_report(build_report(rows, measured, verdict, settings, finished_at), root / PRIVATE_FOLDER)
-    settle_release(root / RELEASE_FILE, verdict, _contents(run, evidence, finished_at))
+    head = write_run_chain(run.storage, run_id, evidence)
+    settle_release(root / RELEASE_FILE, verdict, replace(_contents(run, evidence, finished_at), chain_head=head))
     return verdict
 
 

@@ -77,7 +77,7 @@ def test_strangers_are_searched_against_other_people_only() -> None:
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     gallery = small_gallery()
     whole = calibrate(FakeRecognizer(), gallery, 1e-3)
-    monkeypatch.setattr("audit.calibration._BLOCK", 37)
+    monkeypatch.setattr("audit.pairs._BLOCK", 37)
     blocked = calibrate(FakeRecognizer(), gallery, 1e-3)
     assert blocked.threshold == pytest.approx(whole.threshold, abs=1e-12)
     assert replace(blocked, threshold=whole.threshold) == whole

@@ -19,7 +19,7 @@ def test_the_dataset_has_portraits_groups_and_scenes(tmp_path: Path) -> None:
     keys = [name.removesuffix(".json") for shard in members for name in shard if name.endswith(".json")]
     assert len(keys) == len(set(keys)) == 24
     labels = [json.loads(data).get("identity") for shard in members for n, data in shard.items() if n.endswith(".json")]
-    assert {labels.count("collins"), labels.count("hopper")} == {8} and labels.count(None) == 8
+    assert {labels.count("person-0"), labels.count("person-1")} == {8} and labels.count(None) == 8
     for shard in members:
         kinds = {name.partition("-")[0] for name in shard}
         assert {"group", "scene"} & kinds and {"collins", "hopper"} & kinds

@@ -1,0 +1,116 @@
+"""Raw near-duplicates: a picture in the output that shows an original's untouched face, whatever its size or format.
+
+A 64-bit difference hash of the whole picture finds candidates; the fine structure of the face's own pixels decides.
+Crops that cut away more than a margin, turns and mirrored copies have another hash and are not found.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from audit.gallery import read_fingerprints, read_shard
+from audit.records import EnrolledPicture
+from cfanet.records import Box, ImageArray
+
+_SIDE = 24
+_MARGIN = 0.2
+_MIN_SIDE = 12  # pixels across the middle of a face, so 20 px across the face: smaller ones are not told apart
+_MAX_BITS = 10  # of 64; re-encoded and scaled copies differ in 0 to 5, unrelated pictures in about 32
+_FLAT = 1.5  # grey levels: a face with less fine structure cannot be told from another
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """An original whose face is in a picture of the output."""
+
+    reference_id: str
+    correlation: float
+
+
+def fingerprint(image: ImageArray) -> int:
+    """64-bit difference hash (brightness falls or rises between neighbours) of (H, W, 3) uint8 RGB."""
+    small = np.asarray(Image.fromarray(image).convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+    bits = (small[:, 1:] > small[:, :-1]).ravel()
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def face_patch(image: ImageArray, box: Box) -> bytes:
+    """The middle of the face in a box as 24 × 24 grey pixels (576 bytes) of (H, W, 3) uint8 RGB; empty without area.
+
+    Only eyes, nose and mouth: hair and background are as they were in an anonymized picture too.
+    """
+    x1, y1, x2, y2 = _middle(box, image.shape[1], image.shape[0])
+    if x2 - x1 < 1 or y2 - y1 < 1:
+        return b""
+    grey = Image.fromarray(image).convert("L")
+    return grey.resize((_SIDE, _SIDE), Image.Resampling.BOX, box=(x1, y1, x2, y2)).tobytes()
+
+
+def fine_correlation(first: bytes, second: bytes, side: int = _SIDE) -> float:
+    """Correlation of the fine structure of two patches, seen at `side` × `side` pixels.
+
+    Brightness, contrast and soft shading do not count. Take the width of the smaller face as `side`.
+    """
+    a, b = _fine(first, side), _fine(second, side)
+    if min(a.std(), b.std()) < _FLAT:
+        return 0.0
+    return float((a * b).mean() / (a.std() * b.std()))
+
+
+class Originals:
+    """Fingerprints of all originals with faces; their patches are read when they are needed."""
+
+    def __init__(self, gallery_dir: Path, correlation: float) -> None:
+        """Search the gallery in `gallery_dir`; faces from `correlation` on are the same pixels."""
+        self._correlation = correlation
+        entries = read_fingerprints(gallery_dir)
+        self._places = [(shard, key) for shard, key, _ in entries]
+        self._hashes = np.array([value for _, _, value in entries], dtype=np.uint64)
+        self._shard = lru_cache(maxsize=4)(lambda name: {p.sample_key: p for p in read_shard(gallery_dir, name)})
+
+    def find(self, image: ImageArray, own_key: str = "") -> list[Duplicate]:
+        """Originals other than `own_key` whose face is, untouched, in (H, W, 3) uint8 RGB."""
+        if not len(self._hashes):
+            return []
+        distance = np.bitwise_count(self._hashes ^ np.uint64(fingerprint(image)))
+        found: list[Duplicate] = []
+        for position in np.flatnonzero(distance <= _MAX_BITS):
+            shard, key = self._places[position]
+            if key != own_key:
+                found += self._same_faces(image, self._shard(shard)[key])
+        return found
+
+    def _same_faces(self, image: ImageArray, original: EnrolledPicture) -> Sequence[Duplicate]:
+        found = []
+        scale_x, scale_y = image.shape[1] / max(original.width, 1), image.shape[0] / max(original.height, 1)
+        for face in original.faces:
+            x1, y1, x2, y2 = face.detection.box
+            box = (x1 * scale_x, y1 * scale_y, x2 * scale_x, y2 * scale_y)
+            shown, width = face_patch(image, box), (1 - 2 * _MARGIN) * (box[2] - box[0])
+            if shown and face.patch and width >= _MIN_SIDE:
+                correlation = fine_correlation(face.patch, shown, min(_SIDE, int(width)))
+                if correlation >= self._correlation:
+                    found.append(Duplicate(face.reference_id, correlation))
+        return found
+
+
+def _middle(box: Box, width: int, height: int) -> Box:
+    """The inner part of a box that lies in the picture: less above, because that is forehead and hair."""
+    x, y = _MARGIN * (box[2] - box[0]), _MARGIN * (box[3] - box[1])
+    return max(box[0] + x, 0.0), max(box[1] + y, 0.0), min(box[2] - x, width), min(box[3] - y / 2, height)
+
+
+def _fine(patch: bytes, side: int) -> npt.NDArray[np.float64]:
+    """(side, side) without its local means over 7 × 7 pixels."""
+    image = Image.frombytes("L", (_SIDE, _SIDE), patch).convert("F").resize((side, side), Image.Resampling.BOX)
+    grey = np.asarray(image, dtype=np.float64)
+    padded = np.pad(grey, 3, mode="edge")
+    means = np.lib.stride_tricks.sliding_window_view(padded, (7, 7)).mean(axis=(2, 3))
+    fine = grey - means
+    centred: npt.NDArray[np.float64] = fine - fine.mean()
+    return centred

@@ -1,0 +1,128 @@
+"""Results about a whole run in SQL: operating points, findings and attacks, written and read back."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from audit.calibration import Calibration, DetPoint, OperatingPoint
+from audit.database import upsert
+from audit.intervals import rate
+from audit.records import AttackResult
+from audit.schema import ATTACK, FACE, FINDING, OPERATING_POINT, SAMPLE, SHARD, STRATUM
+
+_Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    """One finding and the shard it is in ("" for none)."""
+
+    shard: str
+    kind: str
+    place: str
+    detail: str
+
+
+def write_points(connection: Connection, run: int, calibration: Calibration) -> None:
+    """Replace the operating points and the DET curve of one recognizer."""
+    name = calibration.recognizer
+    table = OPERATING_POINT
+    connection.execute(delete(table).where((table.c.run_id == run) & (table.c.recognizer == name)))
+    rows = [{"run_id": run, "recognizer": name, **row} for row in (*_targets(calibration), *_curve(calibration))]
+    upsert(connection, table, ("run_id", "recognizer", "kind", "ordinal"), rows)
+
+
+def write_attacks(connection: Connection, run: int, attacks: Sequence[AttackResult]) -> None:
+    """Replace the results of all attackers."""
+    connection.execute(delete(ATTACK).where(ATTACK.c.run_id == run))
+    rows = [{"run_id": run, **asdict(attack)} for attack in attacks]
+    upsert(connection, ATTACK, ("run_id", "name", "recognizer", "role"), rows)
+
+
+def read_points(
+    connection: Connection, run: int, recognizer: str, confidence: float
+) -> tuple[tuple[OperatingPoint, ...], tuple[DetPoint, ...]]:
+    """Operating points and DET curve of one recognizer, as they were calibrated."""
+    table = OPERATING_POINT
+    query = select(table).where((table.c.run_id == run) & (table.c.recognizer == recognizer))
+    rows = sorted(connection.execute(query).mappings(), key=lambda row: int(row["ordinal"]))
+    points = tuple(
+        OperatingPoint(
+            fmr=row["fmr"],
+            supported=row["threshold"] is not None,
+            reason=row["reason"],
+            threshold=row["threshold"],
+            low=row["low"],
+            high=row["high"],
+            false_match=rate(row["false_match_hits"], row["false_match_n"], confidence),
+            true_match=rate(row["true_match_hits"], row["true_match_n"], confidence),
+        )
+        for row in rows
+        if row["kind"] == "target"
+    )
+    det = tuple(DetPoint(row["threshold"], row["fmr"], row["fnmr"]) for row in rows if row["kind"] == "det")
+    return points, det
+
+
+def read_attacks(connection: Connection, run: int) -> tuple[AttackResult, ...]:
+    """Results of all attackers, ordered by name, recognizer and role."""
+    rows = connection.execute(select(ATTACK).where(ATTACK.c.run_id == run)).mappings()
+    found = [
+        AttackResult(r["name"], r["recognizer"], r["role"], r["hits"], r["n"], r["chance"], r["detail"]) for r in rows
+    ]
+    return tuple(sorted(found, key=lambda attack: (attack.name, attack.recognizer, attack.role)))
+
+
+def read_findings(connection: Connection, run: int) -> tuple[FindingRow, ...]:
+    """All findings, ordered by kind and place."""
+    rows = connection.execute(select(FINDING).where(FINDING.c.run_id == run)).mappings()
+    found = [FindingRow(row["shard"], row["kind"], row["place"], row["detail"]) for row in rows]
+    return tuple(sorted(found, key=lambda row: (row.kind, row.place, row.shard, row.detail)))
+
+
+def read_strata(connection: Connection, run: int) -> dict[int, dict[str, str]]:
+    """Dimension -> value by the row id of the face."""
+    joined = STRATUM.join(FACE).join(SAMPLE).join(SHARD)
+    query = select(STRATUM.c.face_id, STRATUM.c.dimension, STRATUM.c.value).select_from(joined)
+    found: dict[int, dict[str, str]] = {}
+    for face, dimension, value in connection.execute(query.where(SHARD.c.run_id == run)):
+        found.setdefault(int(face), {})[str(dimension)] = str(value)
+    return {face: dict(sorted(values.items())) for face, values in found.items()}
+
+
+def _targets(calibration: Calibration) -> list[_Row]:
+    return [
+        {
+            "kind": "target",
+            "ordinal": ordinal,
+            "fmr": point.fmr,
+            "fnmr": None if point.true_match.value is None else 1.0 - point.true_match.value,
+            "threshold": point.threshold,
+            "low": point.low,
+            "high": point.high,
+            "false_match_hits": point.false_match.hits,
+            "false_match_n": point.false_match.n,
+            "true_match_hits": point.true_match.hits,
+            "true_match_n": point.true_match.n,
+            "reason": point.reason,
+        }
+        for ordinal, point in enumerate(calibration.points)
+    ]
+
+
+def _curve(calibration: Calibration) -> list[_Row]:
+    nothing = ("low", "high", "false_match_hits", "false_match_n", "true_match_hits", "true_match_n")
+    return [
+        {
+            "kind": "det",
+            "ordinal": ordinal,
+            "fmr": point.fmr,
+            "fnmr": point.fnmr,
+            "threshold": point.threshold,
+            **dict.fromkeys(nothing),
+            "reason": "",
+        }
+        for ordinal, point in enumerate(calibration.det)
+    ]

@@ -1,0 +1,46 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from audit.duplicates import Originals
+from audit.enrol import Enroller, Original, Pseudonyms
+from audit.gallery import ShardStamp, write_shard
+from cfanet.records import ImageArray
+from tests.audit.fakes import FakeDetector, FakeRecognizer
+from tests.cfanet.portraits import eileen_collins, grace_hopper
+
+HOPPER = grace_hopper()[60:380, 90:410]
+BOX = (80.0, 60.0, 210.0, 240.0)
+
+
+@pytest.fixture
+def originals(tmp_path: Path) -> Originals:
+    enroller = Enroller(FakeDetector(BOX), {"fake": FakeRecognizer()}, Pseudonyms(b"0123456789abcdef"))
+    pictures = [Original("hopper", "0" * 64, HOPPER), Original("collins", "1" * 64, eileen_collins()[:320, :320])]
+    write_shard(tmp_path, "s", enroller.enrol(pictures), ShardStamp("", ""))
+    return Originals(tmp_path, 0.8)
+
+
+def _copy(scale: float, quality: int, brightness: float = 1.0) -> ImageArray:
+    side = round(320 * scale)
+    image = Image.fromarray((HOPPER * brightness).clip(0, 255).astype(np.uint8)).resize((side, side))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+@pytest.mark.parametrize("copy", [_copy(1, 60), _copy(0.5, 75), _copy(0.2, 80), _copy(1, 90, 0.7), _copy(1.7, 95)])
+def test_raw_copies_of_any_size_and_quality_are_found(originals: Originals, copy: ImageArray) -> None:
+    assert [found.reference_id for found in originals.find(copy)] == ["hopper#0"]
+
+
+def test_its_own_place_another_face_and_another_picture_are_none(originals: Originals) -> None:
+    assert originals.find(HOPPER, "hopper") == []
+    changed = HOPPER.copy()
+    face = Image.fromarray(eileen_collins()[30:210, 170:300]).resize((130, 180))
+    changed[60:240, 80:210] = np.asarray(face)
+    assert originals.find(changed) == []
+    assert originals.find(np.full((200, 300, 3), 90, np.uint8)) == []

@@ -1,0 +1,85 @@
+"""The questions beyond recognition: each planted leak refuses by its own check, and clean data passes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from audit.config import AuditSettings, GateSettings
+from audit.evidence import Evidence
+from audit.gate import Verdict, decide
+from audit.metrics import measure
+from audit.records import AttackResult, AuditedShard, Finding
+from tests.audit.fakes import audited_shard, sqlite_at, write_run
+
+CLEAN = audited_shard("a.tar", 401)
+CONTROLS = (("positive_control", 90), ("negative_control", 1))
+
+
+def _verdict(directory: Path, shard: AuditedShard, attack: int | None = None, **gate: object) -> Verdict:
+    settings = AuditSettings(recognizers=("fake",), gate=GateSettings(**gate))  # type: ignore[arg-type]
+    with Evidence(sqlite_at(directory)) as evidence:
+        run = write_run(evidence, [shard])
+        if attack is not None:
+            results = [("attack", attack), *CONTROLS]
+            evidence.write_attacks(
+                run,
+                [AttackResult("parrot", "fake", role, hits, 100, 0.02, "tried") for role, hits in results],  # type: ignore[arg-type]
+            )
+        rows = evidence.read_run(run)
+        return decide(measure(rows, settings), settings.gate, rows)
+
+
+def _failed(verdict: Verdict) -> list[str]:
+    return [check.name for check in verdict.checks if check.decides and not check.passed]
+
+
+def _first_face(**changes: object) -> AuditedShard:
+    picture = CLEAN.pictures[0]
+    face = replace(picture.faces[0], **changes)  # type: ignore[arg-type]
+    return replace(CLEAN, pictures=(replace(picture, faces=(face,)), *CLEAN.pictures[1:]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("name", "names"), ("near_duplicate", "near_duplicates"), ("stray", "stray_files")]
+)
+def test_a_finding_refuses_by_its_own_check_and_is_named(tmp_path: Path, kind: str, name: str) -> None:
+    shard = replace(CLEAN, findings=(Finding(kind, "x/1.jpg", "what it is"),))  # type: ignore[arg-type]
+    verdict = _verdict(tmp_path, shard)
+    assert _failed(verdict) == [name]
+    (check,) = [check for check in verdict.checks if check.name == name]
+    assert check.offenders == ("x/1.jpg: what it is",)
+    assert _verdict(tmp_path, CLEAN).passed, "an examined again shard forgets what is no more"
+
+
+def test_a_face_that_could_be_a_certain_other_person_refuses(tmp_path: Path) -> None:
+    search = replace(CLEAN.pictures[0].faces[0].searches[0], best_other_similarity=0.99)
+    verdict = _verdict(tmp_path, _first_face(searches=(search,)))
+    assert _failed(verdict) == ["certain_collision:fake"]
+    assert "a.tar/00000#0" in verdict.checks[[c.name for c in verdict.checks].index(_failed(verdict)[0])].offenders
+    assert _verdict(tmp_path, CLEAN).passed
+
+
+def test_one_kind_of_face_that_leaks_refuses_although_the_whole_is_fine(tmp_path: Path) -> None:
+    leaky = audited_shard("a.tar", 401, leaks=4)
+    pictures = tuple(
+        replace(p, faces=tuple(replace(f, strata={"pose": "profile" if i < 4 else "frontal"}) for f in p.faces))
+        for i, p in enumerate(leaky.pictures)
+    )
+    loose = {"max_mated_rate": 0.5, "max_identified_rate": 0.5}
+    verdict = _verdict(tmp_path, replace(leaky, pictures=pictures), **loose)
+    assert _failed(verdict) == ["groups:fake"]
+    (check,) = [check for check in verdict.checks if check.name == "groups:fake"]
+    assert check.offenders == ("pose profile: 100\u00a0% of 4",)
+    assert _verdict(tmp_path, replace(leaky, pictures=pictures), max_stratum_rate=None, **loose).passed
+
+
+def test_attacks_are_reported_and_decide_with_a_limit(tmp_path: Path) -> None:
+    assert _verdict(tmp_path, CLEAN, attack=60).passed
+    assert _failed(_verdict(tmp_path, CLEAN, attack=60, max_attack_excess=0.1)) == ["parrot:fake"]
+    assert _verdict(tmp_path, CLEAN, attack=3, max_attack_excess=0.1).passed
+
+
+def test_the_bound_on_missed_faces_can_decide(tmp_path: Path) -> None:
+    assert _failed(_verdict(tmp_path, CLEAN, max_missed_per_10000=1.0)) == ["missed_faces"]
+    assert _verdict(tmp_path, CLEAN, max_missed_per_10000=100.0).passed

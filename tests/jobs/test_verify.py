@@ -1,0 +1,94 @@
+"""A released dataset, then one change: `audit verify` finds it, and says where."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cfanet.errors import GateRefused, InputError
+from jobs.cli import main
+from jobs.config import ReleaseConfig
+from jobs.progress import Progress
+from jobs.query import answer
+from jobs.release import audit, release
+from jobs.verify import verify
+from tests.jobs.fakes import FakeTools, encoded, write_tar
+
+Make = Callable[..., ReleaseConfig]
+pytestmark = pytest.mark.usefixtures("inline")
+
+
+@pytest.fixture
+def released(source: Path, make_config: Make, quiet: Progress) -> ReleaseConfig:
+    """Two shards, released; the sidecars are kept."""
+    for shard in range(2):
+        members = [(f"{shard}{n}.png", encoded([1 + n])) for n in range(3)]
+        sidecar = b'{"identity": "Ada Byron", "age": "30s"}'
+        write_tar(
+            source / f"{shard}.tar",
+            [members[0], (f"{shard}0.json", sidecar), (f"{shard}0.txt", b"a portrait"), *members[1:]],
+        )
+    gate = {"audit__gate__require_independent": False}
+    config = make_config(destination__keep_members=["txt"], source__label_fields=["age"], **gate)
+    assert release(config, quiet, FakeTools).verdict.passed  # type: ignore[union-attr]
+    return config
+
+
+def test_what_was_not_touched_holds(released: ReleaseConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    found = verify(released)
+    assert found.sealed and found.n_files >= 8 and found.n_tables == 15
+    assert verify(released, found.head) == found
+    assert main(["audit", "verify", released.destination.uri, "--expect", found.head]) == 0
+    assert found.head in capsys.readouterr().out
+    with pytest.raises(GateRefused, match="not the expected one"):
+        verify(released, "0" * 64)
+    assert not (released.gallery_dir / "probes").exists(), "released embeddings stay behind"
+
+
+@pytest.mark.parametrize("name", ["0.tar", "_cfanet/report.html", "_cfanet/report.json", "_cfanet/ledger/1.parquet"])
+def test_one_flipped_byte_is_found(released: ReleaseConfig, name: str) -> None:
+    path = Path(released.destination.uri) / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(GateRefused, match=f"file {name} was changed"):
+        verify(released)
+    assert main(["audit", "verify", released.destination.uri]) == 3
+
+
+def test_an_edited_row_a_swapped_shard_and_an_added_file_are_found(released: ReleaseConfig) -> None:
+    root = Path(released.destination.uri)
+    first, second = (root / "0.tar").read_bytes(), (root / "1.tar").read_bytes()
+    (root / "0.tar").write_bytes(second)
+    (root / "1.tar").write_bytes(first)
+    (root / "thumb.png").write_bytes(encoded([1]))
+    with sqlite3.connect(root / "_cfanet/evidence.sqlite") as connection:
+        assert connection.execute("UPDATE comparison SET similarity = similarity - 0.001 WHERE id = 1").rowcount == 1
+    connection.close()
+    with pytest.raises(GateRefused) as error:
+        verify(released)
+    for words in ("0.tar was changed", "1.tar was changed", "thumb.png was added", "table comparison was changed"):
+        assert words in str(error.value)
+
+
+def test_another_audit_refuses_a_stray_file_and_a_name(released: ReleaseConfig, quiet: Progress) -> None:
+    write_tar(Path(released.destination.uri) / "ada_byron.tar", [("1.png", encoded([1]))])
+    verdict = audit(released, quiet, FakeTools).verdict
+    assert verdict is not None and not verdict.passed
+    failed = {check.name for check in verdict.checks if check.decides and not check.passed}
+    assert failed == {"stray_files", "names"}
+    assert not (Path(released.destination.uri) / "RELEASE.json").exists()
+
+
+def test_questions_are_answered_and_listed(
+    released: ReleaseConfig, capsys: pytest.CaptureFixture[str], make_config: Make
+) -> None:
+    table = answer(released, "strata")
+    assert table.row_count == 4  # size, pose, score, age
+    assert main(["audit", "query"]) == 0
+    assert "matched" in capsys.readouterr().out
+    assert main(["audit", "query", "metrics", released.destination.uri]) == 0
+    assert main(["audit", "query", "rubbish", released.destination.uri]) == 2
+    with pytest.raises(InputError, match="was never judged"):
+        answer(make_config(destination__uri="/nowhere"), "matched")
