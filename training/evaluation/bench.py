@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -23,7 +23,6 @@ from training.evaluation.faces import Examiner, Look
 from training.evaluation.samples import Photo, Sample, list_samples, list_shards, shards_digest
 
 T = TypeVar("T")
-Loop = Literal["on", "off"]
 METHODS = ("cfa", "blur", "pixelate", "mask")
 
 

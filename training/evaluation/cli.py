@@ -78,6 +78,71 @@ def quality(
     _say(evaluate_quality(request, tuple(detector)))
 
 
+@app.command(epilog="Example: cfanet evaluate control 'data/lfw-dev-*.tar' --out results --limit 50 --identities 3")
+def control(
+    source: Source,
+    out: Out,
+    recognizer: Judges = ["dlib"],  # noqa: B006
+    step: Annotated[float, typer.Option(min=1, max=150, help="Degrees between the angles from 0 to 150.")] = 30.0,
+    identities: Annotated[int, typer.Option(min=1, max=64, help="New identities per face and angle.")] = 3,
+    target_tpr: Annotated[float, typer.Option(min=0.0, max=1.0, help="Accepted share to be reached.")] = 0.01,
+    generator: GeneratorFile = "default",
+    limit: Limit = 50,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """Figures 3 and B to D: similarity against angle with the loop off, and the angle that is needed."""
+    from training.evaluation.bench import Request
+    from training.evaluation.control import evaluate_control
+
+    angles = [step * n for n in range(int(150.0 / step + 1e-9) + 1)]
+    request = Request(source, out, tuple(recognizer), limit, generator, seed=seed, device=device)
+    _say(evaluate_control(request, angles, identities, target_tpr))
+
+
+@app.command(epilog="Example: cfanet evaluate diversity 'data/lfw-dev-*.tar' --out results --limit 50 --identities 8")
+def diversity(
+    source: Source,
+    out: Out,
+    recognizer: Judges = ["dlib"],  # noqa: B006
+    identities: Annotated[int, typer.Option(min=2, max=64, help="New identities per face.")] = 8,
+    loop: Loops = ["off"],  # noqa: B006
+    generator: GeneratorFile = "default",
+    angle: Angle = None,
+    limit: Limit = 50,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """How different the new identities of one face are from one another."""
+    from training.evaluation.bench import Request
+    from training.evaluation.diversity import evaluate_diversity
+
+    judges, loops = tuple(recognizer), tuple(loop)
+    request = Request(source, out, judges, limit, generator, angle_deg=angle, loops=loops, seed=seed, device=device)
+    _say(evaluate_diversity(request, identities))
+
+
+@app.command(epilog="Example: cfanet evaluate attributes 'data/lfw-dev-*.tar' --out results --limit 500")
+def attributes(
+    source: Source,
+    out: Out,
+    group_by: Annotated[list[str] | None, typer.Option(help="Field of the samples' .json; repeatable.")] = None,
+    loop: Loops = ["on"],  # noqa: B006
+    generator: GeneratorFile = "default",
+    method: Method = "cfa",
+    angle: Angle = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """Figure F: expression, pose, skin tone and lighting kept. Its 68 landmarks exclude commercial use."""
+    from training.evaluation.attributes import evaluate_attributes
+    from training.evaluation.bench import Request
+
+    request = Request(source, out, (), limit, generator, method, angle, tuple(loop), seed, device)
+    _say(evaluate_attributes(request, group_by or ()))
+
+
 def _say(paths: tuple[Path, Path]) -> None:
     console = Console()
     console.print(paths[1].read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)

@@ -80,7 +80,8 @@ def _ranks(
         f"Table 2, ranks: {title}",
         f"Every probe searched among all {len(keys):,} raw pictures of {len(set(people)):,} people; the rank is that "
         "of the true person's best picture. Probes whose person has no other picture count only where the own "
-        "original is in the gallery. Embedded at the original's landmarks. Paper: five people, rank 1 before, 787 to 4,619 after.",
+        "original is in the gallery. Embedded at the original's landmarks. "
+        "Paper: five people, rank 1 before, 787 to 4,619 after.",
         ("probe", "rank 1", "rank above 100", "mean rank", "median rank"),
         rows,
     )
