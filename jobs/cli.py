@@ -331,6 +331,12 @@ def train(context: typer.Context) -> None:
     _training(context)
 
 
+@app.command(add_help_option=False, context_settings=_PASSED_ON)
+def evaluate(context: typer.Context) -> None:
+    """Run the paper's experiments: lfw, quality and others."""
+    _training(context)
+
+
 def _values(
     source: str | None,
     destination: str | None,

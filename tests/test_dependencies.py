@@ -9,7 +9,6 @@ from tests.sources import PACKAGES, ROOT, imports, parse, sources
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NOT_IMPORTED = {
-    "scikit-image": "the demo's portrait, read as a file of that package",
     "psycopg": "SQLAlchemy's driver, chosen by a postgresql:// URL",
     "ruff": "make check",
     "mypy": "make check",

@@ -10,6 +10,8 @@ AUDIT_MAY_USE = frozenset(
     f"cfanet.{name}"
     for name in ("records", "errors", "config", "images", "detect", "recognizers", "align", "search", "hypersphere")
 )
+# Intervals of rates are mathematics without a judge in it: experiments and audit must not compute them differently.
+TRAINING_MAY_USE = frozenset({"audit.metrics", "audit.intervals"})
 GENERATOR = ("cfanet.networks", "cfanet.identity", "cfanet.anonymizer", "cfanet.paste", "cfanet.seeds")
 COMPOSITION_ROOTS = frozenset({"jobs.cli"})  # may name every command's package, `training` included
 FOREIGN_LIMITS = {
@@ -35,7 +37,7 @@ def allowed(importer: str, imported: str) -> bool:
         case "jobs":
             return target in {"cfanet", "audit"} or (target == "training" and importer in COMPOSITION_ROOTS)
         case "training":
-            return target == "cfanet" or imported == "audit.metrics"
+            return target == "cfanet" or imported in TRAINING_MAY_USE
     return False
 
 

@@ -1,4 +1,4 @@
-"""`cfanet prepare` and `cfanet train`: parse, wire, return."""
+"""`cfanet prepare`, `cfanet train` and `cfanet evaluate`: parse, wire, return."""
 
 import logging
 import math
@@ -15,6 +15,7 @@ from cfanet.recognizers import TorchRecognizer, load_recognizer
 from training.config import TrainingSettings, load_settings
 from training.data import FaceSet, PairSampler, load_faces, split_held_out
 from training.distributed import join
+from training.evaluation.cli import app as evaluate_app
 from training.export import export_generator, real_spread
 from training.guide import Guide
 from training.journal import Journal
@@ -23,7 +24,8 @@ from training.measure import measure_generator
 from training.prepare import prepare_shard
 from training.preview import preview
 
-app = typer.Typer(help="Training data and training.", no_args_is_help=True)
+app = typer.Typer(help="Training data, training and evaluation.", no_args_is_help=True)
+app.add_typer(evaluate_app, name="evaluate")
 _console = Console(stderr=True)
 _MIN_TRAINING_FACE_PX = 40
 

@@ -1,0 +1,43 @@
+"""What was computed once is not computed again: a file of values under digests of everything they depend on.
+
+Holds embeddings, which are biometric data: keep the folder as you keep the originals.
+"""
+
+import hashlib
+import sqlite3
+from pathlib import Path
+
+
+class Cache:
+    """Bytes by key in one SQLite file; every `put` is durable, so a killed run loses nothing it had finished."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.execute("CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, value BLOB NOT NULL)")
+
+    def get(self, key: str) -> bytes | None:
+        """The value, or None."""
+        row = self._database.execute("SELECT value FROM entry WHERE key = ?", (key,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep a value; the same key always means the same value."""
+        self._database.execute("INSERT OR REPLACE INTO entry VALUES (?, ?)", (key, value))
+
+
+def key_of(*parts: str | bytes) -> str:
+    """SHA-256 of the parts and their borders, hex."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
+def code_digest(*files: Path) -> str:
+    """SHA-256 of source files, hex: a value made by other code is another value."""
+    return key_of(*(file.read_bytes() for file in sorted(files)))

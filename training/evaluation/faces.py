@@ -1,0 +1,124 @@
+"""Faces and their embeddings, looked for once: every experiment asks here."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+import cfanet.detect
+import cfanet.recognizers
+from cfanet.config import DetectorSettings
+from cfanet.errors import PictureError
+from cfanet.records import Box, Detection, Detector, Landmarks, Recognizer
+from training.evaluation.cache import Cache, code_digest, key_of
+from training.evaluation.samples import Photo
+from training.prepare import main_face
+
+_SAME_PLACE = 0.5  # share of the smaller box that two boxes of one face have in common
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What the detector saw in a picture."""
+
+    faces: tuple[Detection, ...]  # by descending score
+    subject: int | None  # position of the person the picture is of; None: failure to acquire
+    unreadable: bool = False
+
+    @property
+    def main(self) -> Detection | None:
+        """The face of the person the picture is of."""
+        return None if self.subject is None else self.faces[self.subject]
+
+
+class Examiner:
+    """Detector and recognizers behind a cache."""
+
+    def __init__(
+        self, cache: Cache, detector: Detector, settings: DetectorSettings, recognizers: Mapping[str, Recognizer]
+    ) -> None:
+        """`settings` are the detector's; they are part of what a cached detection depends on."""
+        self.recognizers = dict(recognizers)
+        self._cache = cache
+        self._detector = detector
+        code = code_digest(_source(cfanet.detect.__file__))
+        self._detector_digest = key_of(detector.name, settings.model_dump_json(), code)
+        self._align_digest = code_digest(*(_source(f).with_name("align.py") for f in (cfanet.recognizers.__file__,)))
+        self._align_digest += code_digest(_source(cfanet.recognizers.__file__))
+
+    def look(self, photo: Photo) -> Look:
+        """All faces of a picture and which of them is its subject."""
+        key = key_of("faces", photo.digest, self._detector_digest)
+        value = self._cache.get(key)
+        if value is None:
+            try:
+                pixels = photo.picture.pixels
+                found = self._detector.detect(pixels)
+            except PictureError:
+                return Look((), None, unreadable=True)
+            value = _pack(found, pixels.shape[1], pixels.shape[0])
+            self._cache.put(key, value)
+        faces, width, height = _unpack(value)
+        main = main_face(faces, width, height)
+        return Look(tuple(faces), None if main is None else faces.index(main))
+
+    def embed(self, recognizer: str, photo: Photo, landmarks: Landmarks) -> np.ndarray:
+        """The face at five points, as a recognizer sees it; (d,) float32 unit-norm."""
+        model = self.recognizers[recognizer]
+        five = np.ascontiguousarray(landmarks, dtype=np.float32)
+        key = key_of("embedding", photo.digest, model.name, model.digest, self._align_digest, five.tobytes())
+        value = self._cache.get(key)
+        if value is None:
+            value = model.embed([photo.picture.pixels], [five])[0].astype(np.float32).tobytes()
+            self._cache.put(key, value)
+        return np.frombuffer(value, dtype=np.float32)
+
+
+def overlap(one: Box, two: Box) -> float:
+    """Common area of two xyxy boxes as a share of the smaller one, in [0, 1]."""
+    width = max(0.0, min(one[2], two[2]) - max(one[0], two[0]))
+    height = max(0.0, min(one[3], two[3]) - max(one[1], two[1]))
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (one, two))
+    return width * height / max(smaller, 1e-9)
+
+
+def face_at(faces: tuple[Detection, ...], place: Box) -> Detection | None:
+    """The face found where the original was: of those in that place the one that covers it most."""
+    near = [face for face in faces if overlap(face.box, place) >= _SAME_PLACE and _similar_size(face.box, place)]
+    return max(near, key=lambda face: overlap(face.box, place) * face.score, default=None)
+
+
+def _similar_size(one: Box, two: Box) -> bool:
+    """Widths within a factor of two: a nostril inside the place is not the face."""
+    ratio = (one[2] - one[0]) / max(two[2] - two[0], 1e-9)
+    return 0.5 <= ratio <= 2.0
+
+
+def _pack(faces: list[Detection], width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        size=np.array([width, height]),
+        boxes=np.array([face.box for face in faces], dtype=np.float64).reshape(-1, 4),
+        scores=np.array([face.score for face in faces], dtype=np.float64),
+        landmarks=np.array([face.landmarks for face in faces], dtype=np.float32).reshape(-1, 5, 2),
+    )
+    return buffer.getvalue()
+
+
+def _unpack(value: bytes) -> tuple[list[Detection], int, int]:
+    stored = np.load(io.BytesIO(value))
+    boxes = [cast(Box, tuple(float(v) for v in box)) for box in stored["boxes"]]
+    faces = [
+        Detection(box, float(score), five)
+        for box, score, five in zip(boxes, stored["scores"], stored["landmarks"], strict=True)
+    ]
+    return faces, int(stored["size"][0]), int(stored["size"][1])
+
+
+def _source(file: str | None) -> Path:
+    assert file is not None
+    return Path(file)
