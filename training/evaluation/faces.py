@@ -46,8 +46,8 @@ class Examiner:
         self._detector = detector
         code = code_digest(_source(cfanet.detect.__file__))
         self._detector_digest = key_of(detector.name, settings.model_dump_json(), code)
-        self._align_digest = code_digest(*(_source(f).with_name("align.py") for f in (cfanet.recognizers.__file__,)))
-        self._align_digest += code_digest(_source(cfanet.recognizers.__file__))
+        recognizers_file = _source(cfanet.recognizers.__file__)
+        self._align_digest = code_digest(recognizers_file, recognizers_file.with_name("align.py"))
 
     def look(self, photo: Photo) -> Look:
         """All faces of a picture and which of them is its subject."""
