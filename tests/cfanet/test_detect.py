@@ -1,5 +1,10 @@
+import io
+import tarfile
+from pathlib import Path
+
 import numpy as np
 import pytest
+from facenet_pytorch import MTCNN
 from PIL import Image
 
 from cfanet.config import DetectorSettings
@@ -55,3 +60,40 @@ def test_what_the_border_does_not_cut_is_found_once(detector: MTCNNDetector) -> 
     plain = MTCNNDetector(DetectorSettings(cut_faces=False))
     for image in (grace_hopper(), side_by_side()):
         assert [f.box for f in detector.detect(image)] == [f.box for f in plain.detect(image)]
+
+
+def missed(detector: MTCNNDetector, image: np.ndarray) -> tuple[int, list[list[float]]]:
+    """How many faces MTCNN finds as facenet-pytorch sets it up, and those whose middle no face of ours covers."""
+    boxes, _ = MTCNN(keep_all=True).detect(image)
+    found = [face.box for face in detector.detect(image)]
+    middles = [((b[0] + b[2]) / 2, (b[1] + b[3]) / 2) for b in boxes] if boxes is not None else []
+    left = [m for m in middles if not any(f[0] <= m[0] <= f[2] and f[1] <= m[1] <= f[3] for f in found)]
+    return len(middles), [list(m) for m in left]
+
+
+def test_no_face_that_plain_mtcnn_finds_is_passed_over(detector: MTCNNDetector) -> None:
+    pair = Image.fromarray(side_by_side())
+    total = 0
+    for width in (90, 131, 197, 260):
+        image = np.asarray(pair.resize((width, pair.height * width // pair.width)))
+        count, left = missed(detector, image)
+        assert not left, width
+        total += count
+    assert total >= 6
+
+
+@pytest.mark.real
+def test_a_background_face_that_the_close_look_alone_passes_over(detector: MTCNNDetector) -> None:
+    shards = sorted((Path(__file__).resolve().parents[3] / "shared" / "data").glob("lfw-dev-*.tar"))
+    if not shards:
+        pytest.skip("needs lfw-dev shards beside the checkout")
+    for shard in shards:
+        with tarfile.open(shard) as tar:
+            if "Walter_Mondale_0007.jpg" in tar.getnames():
+                file = tar.extractfile("Walter_Mondale_0007.jpg")
+                assert file is not None
+                image = np.asarray(Image.open(io.BytesIO(file.read())).convert("RGB"))
+                count, left = missed(detector, image)
+                assert count >= 2 and not left
+                return
+    pytest.fail("the picture is not in the shards")
