@@ -91,7 +91,8 @@ class Originals:
         for face in original.faces:
             x1, y1, x2, y2 = face.detection.box
             box = (x1 * scale_x, y1 * scale_y, x2 * scale_x, y2 * scale_y)
-            shown, width = face_patch(image, box), (1 - 2 * _MARGIN) * (box[2] - box[0])
+            shown = face_patch(image, box)
+            width = (1 - 2 * _MARGIN) * min(x2 - x1, box[2] - box[0])  # of the smaller face: no more is known of both
             if shown and face.patch and width >= _MIN_SIDE:
                 correlation = fine_correlation(face.patch, shown, min(_SIDE, int(width)))
                 if correlation >= self._correlation:

@@ -37,6 +37,13 @@ def test_raw_copies_of_any_size_and_quality_are_found(originals: Originals, copy
     assert [found.reference_id for found in originals.find(copy)] == ["hopper#0"]
 
 
+def test_a_face_too_small_in_the_original_is_not_told_apart(tmp_path: Path) -> None:
+    enroller = Enroller(FakeDetector((28.0, 107.0, 45.0, 128.0)), {"fake": FakeRecognizer()}, Pseudonyms(b"0" * 16))
+    small = np.asarray(Image.fromarray(HOPPER).resize((140, 140)))
+    write_shard(tmp_path, "s", enroller.enrol([Original("small", "0" * 64, small)]), ShardStamp("", ""))
+    assert Originals(tmp_path, 0.8).find(HOPPER) == []
+
+
 def test_its_own_place_another_face_and_another_picture_are_none(originals: Originals) -> None:
     assert originals.find(HOPPER, "hopper") == []
     changed = HOPPER.copy()
