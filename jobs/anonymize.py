@@ -11,6 +11,7 @@ from cfanet.images import Picture, decode, encode
 from cfanet.records import Detection, FaceDecision, ImageArray, ImageResult, ImageStatus
 from cfanet.search import References
 from jobs.codecs.shard import Member, Refusal, Sample, ShardWriter, WorkItem, unsafe_name
+from jobs.gallery_store import GalleryStore
 from jobs.manifest import Manifest, delete_manifest
 from jobs.pictures import SourcePicture, looks_like_picture, source_pictures, wants_pictures
 from jobs.plan import codec_for
@@ -45,19 +46,21 @@ class AnonymizeWorker:
     def __init__(self, context: JobContext) -> None:
         """Load the networks and the gallery that new faces are checked against."""
         self._context = context
+        self._gallery = GalleryStore(context.config.gallery_uri)
         self._settings = context.config.anonymize
         self._keep = frozenset(context.config.destination.keep_members)
         galleries: dict[str, References] = {}
         self._anonymizer = context.tools(context.config).anonymizer(context.key, galleries)
         if self._settings.loop.gallery:  # filled now: only the anonymizer knows the names of its recognizers
-            for name in self._anonymizer.loop_recognizers:
-                galleries[name] = load(context.config.gallery_dir, name)
+            with self._gallery.whole() as folder:
+                galleries |= {name: load(folder, name) for name in self._anonymizer.loop_recognizers}
 
     def process(self, item: WorkItem) -> Manifest:
         """Write the item's output, ledger and quarantine list, and then its manifest."""
         config = self._context.config
         source, destination = open_storage(config.source.uri), open_storage(config.destination.uri)
-        enrolled = {picture.sample_key: picture for picture in read_shard(config.gallery_dir, item.shard)}
+        with self._gallery.shard(item.shard) as folder:
+            enrolled = {picture.sample_key: picture for picture in read_shard(folder, item.shard)}
         record = ShardRecord(item)
         # From here on the old manifest, if any, would describe files that are about to change.
         delete_manifest(destination, item.shard)

@@ -1,9 +1,7 @@
 """Audit of one work item: read what was released, as anybody could, and hand it to the judge with its original."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
 
 from audit.gallery import Gallery, open_gallery, read_shard
 from audit.reconcile import reconcile
@@ -18,12 +16,13 @@ from audit.verification import Auditor, search_gallery
 from cfanet.errors import CfanetError
 from jobs.codecs.shard import Refusal, Sample, WorkItem
 from jobs.config import canonical_digest
+from jobs.gallery_store import GalleryStore
 from jobs.ledger import read_ledger
 from jobs.manifest import Manifest, read_manifest
 from jobs.pictures import source_pictures, wants_pictures
 from jobs.plan import codec_for
 from jobs.quarantine import read_quarantine
-from jobs.storage import Entry, open_storage
+from jobs.storage import Entry, open_storage, sha256_of
 from jobs.timing import Stopwatch, peak_memory_bytes
 from jobs.worker import JobContext
 
@@ -55,7 +54,8 @@ class AuditWorker:
         judges = tools.judges()
         self._context = context
         self._auditor = Auditor(judges, tools.second_detector(), context.thresholds, context.config.audit)
-        self._galleries: dict[str, Gallery] = {name: open_gallery(context.config.gallery_dir, name) for name in judges}
+        with GalleryStore(context.config.gallery_uri).whole() as folder:
+            self._galleries: dict[str, Gallery] = {name: open_gallery(folder, name) for name in judges}
 
     def process(self, item: WorkItem) -> AuditResult:
         """Examine every released picture of the item and account for every sample of its source."""
@@ -92,7 +92,8 @@ class _Walk:
         self._manifest = manifest
         self._ledger = ledger
         self._position = {picture_id: number for number, picture_id in enumerate(ledger)}
-        self._enrolled = {p.sample_key: p for p in read_shard(context.config.gallery_dir, item.shard)}
+        with GalleryStore(context.config.gallery_uri).shard(item.shard) as folder:
+            self._enrolled = {p.sample_key: p for p in read_shard(folder, item.shard)}
         self.clock = Stopwatch()
         self.source_ids: list[str] = []
         self.output_ids: list[str] = []
@@ -167,9 +168,8 @@ class _Walk:
         destination = open_storage(self._config.destination.uri)
         altered = []
         for output in self._manifest.outputs:
-            with destination.open_read(output.path) as file:
-                if hashlib.file_digest(cast(Any, file), "sha256").hexdigest() != output.sha256:
-                    altered.append(f"{output.path} (changed after it was written)")
+            if sha256_of(destination, output.path) != output.sha256:
+                altered.append(f"{output.path} (changed after it was written)")
         return altered
 
 

@@ -181,7 +181,7 @@ def gallery_enrol(
     loaded = _load(config, set_, _values(source, None, None, None, gallery, workers))
     snapshot = enrol_gallery(loaded, Progress(_console()))
     Console().print(
-        f"{loaded.gallery_dir}: {snapshot.n_references} faces of {snapshot.n_pictures} pictures, "
+        f"{loaded.gallery_uri}: {snapshot.n_references} faces of {snapshot.n_pictures} pictures, "
         f"{snapshot.n_subjects} labelled people, recognizers {', '.join(snapshot.recognizers)}",
         highlight=False,
     )

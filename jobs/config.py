@@ -21,7 +21,7 @@ from cfanet.images import IMAGE_EXTENSIONS
 class SourceSettings(Section):
     """What is read."""
 
-    uri: str = Field("", description="folder of the originals")
+    uri: str = Field("", description="folder, or s3://bucket/prefix, of the originals")
     format: Literal["auto", "webdataset", "folder"] = "auto"
     subject_field: str = Field(
         "identity",
@@ -33,7 +33,7 @@ class SourceSettings(Section):
 class DestinationSettings(Section):
     """What is written."""
 
-    uri: str = Field("", description="folder of the released dataset")
+    uri: str = Field("", description="folder, or s3://bucket/prefix, of the released dataset")
     keep_members: tuple[str, ...] = Field(
         (),
         description="extensions of non-image members that are copied as they are; all others are dropped and counted",
@@ -76,19 +76,13 @@ class ReleaseConfig(Section):
     run: RunSettings = RunSettings()
 
     @property
-    def gallery_dir(self) -> Path:
-        """Folder of the private gallery."""
-        return Path(self.run.gallery or f"{self.destination.uri.rstrip('/')}.gallery")
+    def gallery_uri(self) -> str:
+        """Where the private gallery lies: a folder, or an s3:// address."""
+        return self.run.gallery or f"{self.destination.uri.rstrip('/')}.gallery"
 
-    @property
-    def database_url(self) -> str:
-        """SQLAlchemy URL of the evidence."""
-        if self.run.database:
-            return self.run.database
-        from sqlalchemy import URL  # here, because only a run needs it
-
-        path = Path(self.destination.uri).resolve() / "_cfanet" / "evidence.sqlite"
-        return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+    def for_workers(self) -> "ReleaseConfig":
+        """The same without what only the driver needs: the database's URL and the place of the key are secrets."""
+        return self.model_copy(update={"run": self.run.model_copy(update={"database": None, "key_file": None})})
 
     @property
     def device(self) -> str:

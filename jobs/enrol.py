@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from audit.enrol import Enroller, Original, Pseudonyms
+from audit.enrol import Enroller, Original
 from audit.gallery import ShardStamp, write_shard
 from audit.records import EnrolledPicture
 from cfanet.errors import PictureError
 from jobs.codecs.shard import Refusal, WorkItem
+from jobs.gallery_store import GalleryStore
 from jobs.pictures import source_pictures, subject_label, wants_labels
 from jobs.plan import codec_for
 from jobs.storage import open_storage
@@ -33,7 +34,8 @@ class EnrolWorker:
         tools = context.tools(context.config)
         recognizers = {**tools.loop_recognizers(), **tools.judges()}
         self._context = context
-        self._enroller = Enroller(tools.detector(), recognizers, Pseudonyms.of_gallery(context.config.gallery_dir))
+        self._gallery = GalleryStore(context.config.gallery_uri)
+        self._enroller = Enroller(tools.detector(), recognizers, self._gallery.pseudonyms())
 
     def process(self, item: WorkItem) -> Enrolled:
         """Enrol every decodable picture of the item, and store them under its shard name."""
@@ -60,8 +62,8 @@ class EnrolWorker:
                         RuntimeError,
                     ):  # not enrolled: anonymization withholds what it cannot find here
                         undecodable += 1
-        with clock.step("write"):
-            write_shard(config.gallery_dir, item.shard, pictures, stamp_of(self._context, item))
+        with clock.step("write"), self._gallery.draft(item.shard) as folder:
+            write_shard(folder, item.shard, pictures, stamp_of(self._context, item))
         faces = sum(len(picture.faces) for picture in pictures)
         return Enrolled(len(pictures), faces, undecodable, clock.seconds, peak_memory_bytes())
 

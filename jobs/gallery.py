@@ -1,16 +1,16 @@
 """The private gallery on its own: enrol references without releasing anything, and calibrate thresholds on them."""
 
-from pathlib import Path
-
 from audit.calibration import Calibration, calibrate
 from audit.gallery import Snapshot, open_gallery
 from cfanet.errors import ConfigError
 from cfanet.seeds import SeedKey
 from jobs.config import ReleaseConfig
+from jobs.gallery_store import GalleryStore
 from jobs.pipeline import ray_session
 from jobs.plan import read_source
 from jobs.progress import Progress
 from jobs.stages import enrol_items
+from jobs.storage import lies_inside
 from jobs.tools import RealTools, Tools
 from jobs.worker import JobContext
 
@@ -20,9 +20,9 @@ def enrol_gallery(config: ReleaseConfig, progress: Progress, tools: type[Tools] 
     if not config.run.gallery and not config.destination.uri:
         raise ConfigError("no gallery is named: give --gallery DIR (a private folder, outside the dataset)")
     _, items, _ = read_source(config)
-    if config.gallery_dir.resolve().is_relative_to(Path(config.source.uri).resolve()):
+    if lies_inside(config.gallery_uri, config.source.uri):
         raise ConfigError(
-            f"run.gallery {config.gallery_dir} lies inside SRC: it holds biometric data, keep it elsewhere"
+            f"run.gallery {config.gallery_uri} lies inside SRC: it holds biometric data, keep it elsewhere"
         )
     context = JobContext(config, tools, SeedKey.random(), "gallery", "")
     with ray_session(config):
@@ -32,10 +32,11 @@ def enrol_gallery(config: ReleaseConfig, progress: Progress, tools: type[Tools] 
 def calibrate_gallery(config: ReleaseConfig, tools: type[Tools] = RealTools) -> list[Calibration]:
     """The threshold of every judge at `audit.fmr`, from the labelled references of a gallery."""
     settings = config.audit
-    return [
-        calibrate(judge, open_gallery(config.gallery_dir, name), settings.fmr, settings.gate.confidence)
-        for name, judge in tools(config).judges().items()
-    ]
+    with GalleryStore(config.gallery_uri).whole() as folder:
+        return [
+            calibrate(judge, open_gallery(folder, name), settings.fmr, settings.gate.confidence)
+            for name, judge in tools(config).judges().items()
+        ]
 
 
 if __name__ == "__main__":

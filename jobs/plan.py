@@ -1,11 +1,8 @@
 """What is there to do: the source's work items, and which of them a destination already holds."""
 
-import os
-import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cfanet.errors import ConfigError, InputError
 from jobs.codecs.folder import FolderCodec, extension_of, group_files
@@ -13,7 +10,7 @@ from jobs.codecs.shard import ShardCodec, WorkItem, is_picture_extension, printa
 from jobs.codecs.webdataset import WebDatasetCodec
 from jobs.config import ReleaseConfig
 from jobs.manifest import Manifest, manifest_names, read_manifest
-from jobs.storage import PRIVATE_FOLDER, Entry, LocalStorage, open_storage
+from jobs.storage import PRIVATE_FOLDER, Entry, Storage, lies_inside, open_storage
 
 RUN_FILE = f"{PRIVATE_FOLDER}/run.json"
 RELEASE_FILE = "RELEASE.json"
@@ -47,8 +44,7 @@ def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mappi
     """
     uri = config.source.uri
     storage = open_storage(uri)
-    if not storage.root.is_dir():
-        raise InputError(f"SRC {uri} is not a folder: give the folder that holds the dataset")
+    storage.check_source()
     entries = [entry for entry in storage.list() if entry.path != RELEASE_FILE]
     shards = [entry for entry in entries if entry.path.lower().endswith(".tar")]
     pictures = [entry for entry in entries if is_picture_extension(extension_of(entry.path))]
@@ -95,11 +91,11 @@ def make_plan(config: ReleaseConfig, key_fingerprint: str) -> Plan:
     _check_places(config)
     destination = open_storage(config.destination.uri)
     _check_contents(destination, items)
-    _check_writable(destination.root)
+    destination.check_writable()
     return Plan(name, items, _done(destination, items, config.digest(key_fingerprint)), ignored)
 
 
-def _done(destination: LocalStorage, items: Sequence[WorkItem], digest: str) -> dict[str, Manifest]:
+def _done(destination: Storage, items: Sequence[WorkItem], digest: str) -> dict[str, Manifest]:
     done = {}
     for item in items:
         manifest = read_manifest(destination, item.shard)
@@ -115,8 +111,6 @@ def finished(config: ReleaseConfig) -> tuple[tuple[WorkItem, ...], dict[str, Man
     """
     name, items, _ = read_source(config)
     destination = open_storage(config.destination.uri)
-    if not destination.root.is_dir():
-        raise InputError(f"DST {config.destination.uri} does not exist: run `cfanet anonymize` first")
     _check_contents(destination, items)
     manifests = {}
     for item in items:
@@ -131,38 +125,22 @@ def finished(config: ReleaseConfig) -> tuple[tuple[WorkItem, ...], dict[str, Man
 
 
 def _check_places(config: ReleaseConfig) -> None:
-    if not config.destination.uri:
-        raise InputError("DST is missing: name the folder for the released dataset")
-    source = Path(config.source.uri).resolve()
-    destination = Path(config.destination.uri).resolve()
-    gallery = config.gallery_dir.resolve()
-    if destination == source or destination.is_relative_to(source) or source.is_relative_to(destination):
+    source, destination, gallery = config.source.uri, config.destination.uri, config.gallery_uri
+    if not destination:
+        raise InputError("DST is missing: name the folder, or the s3:// address, for the released dataset")
+    if lies_inside(destination, source) or lies_inside(source, destination):
         raise InputError(f"DST {destination} and SRC {source} lie inside each other: give a separate folder as DST")
     for place, name in ((destination, "DST"), (source, "SRC")):
-        if gallery.is_relative_to(place):
+        if lies_inside(gallery, place):
             raise ConfigError(
                 f"run.gallery {gallery} lies inside {name}: it holds biometric data of the originals, keep it elsewhere"
             )
 
 
-def _check_writable(root: Path) -> None:
-    try:
-        (root / PRIVATE_FOLDER).mkdir(parents=True, exist_ok=True)
-        probe = root / PRIVATE_FOLDER / f"probe-{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"DST {root} is not writable ({os.strerror(error.errno or 0)}): choose another folder"
-        ) from error
-
-
-def _check_contents(destination: LocalStorage, items: Sequence[WorkItem]) -> None:
+def _check_contents(destination: Storage, items: Sequence[WorkItem]) -> None:
     """What lies in the destination must be exactly what this release would write there: anything else is unaudited."""
-    if destination.root.exists() and not destination.root.is_dir():
-        raise InputError(f"DST {destination.uri} is a file: name a folder")
     expected = {entry.path for item in items for entry in item.files} | {RELEASE_FILE}
-    ours = (destination.root / RUN_FILE).is_file()
+    ours = destination.entry(RUN_FILE) is not None
     for entry in destination.list():
         if not ours:
             raise InputError(f"DST {destination.uri} is not empty and no release of this tool: choose an empty folder")
@@ -172,6 +150,6 @@ def _check_contents(destination: LocalStorage, items: Sequence[WorkItem]) -> Non
             )
 
 
-def stale_records(destination: LocalStorage, items: Sequence[WorkItem]) -> list[str]:
+def stale_records(destination: Storage, items: Sequence[WorkItem]) -> list[str]:
     """Names of shards recorded in the destination that the source no longer has."""
     return sorted(set(manifest_names(destination)) - {item.shard for item in items})

@@ -11,11 +11,12 @@ from typing import Any
 
 from cfanet.seeds import SeedKey
 from jobs.config import ReleaseConfig, code_version
+from jobs.evidence_file import check_database
 from jobs.ledger import ledger_path
 from jobs.manifest import Counts, Manifest, delete_manifest
 from jobs.plan import RELEASE_FILE, RUN_FILE, Plan, finished, make_plan, stale_records
 from jobs.quarantine import quarantine_path
-from jobs.storage import LocalStorage, open_storage, read_bytes, write_bytes
+from jobs.storage import Storage, open_storage, read_bytes, write_bytes
 from jobs.timing import peak_memory_bytes
 from jobs.tools import RealTools, Tools
 from jobs.worker import JobContext
@@ -30,7 +31,7 @@ class Run:
 
     context: JobContext
     plan: Plan
-    storage: LocalStorage  # the destination
+    storage: Storage  # the destination
     started_at: str
     status: str = "running"
     manifests: dict[str, Manifest] = field(default_factory=dict)  # of every shard that is done
@@ -100,6 +101,7 @@ class Run:
 
 def open_run(config: ReleaseConfig, tools: type[Tools] = RealTools) -> Run:
     """Plan a run and claim its destination; nothing of the destination's data is changed yet."""
+    check_database(config)
     kept = config.run.key_file
     key = SeedKey.from_file(Path(kept)) if kept else SeedKey.random()
     fingerprint = key.fingerprint if kept else ""
@@ -136,7 +138,7 @@ def forget_release(run: Run) -> None:
         delete_manifest(run.storage, shard)
 
 
-def read_run_record(storage: LocalStorage) -> dict[str, Any] | None:
+def read_run_record(storage: Storage) -> dict[str, Any] | None:
     """What `run.json` says; None when there is none."""
     try:
         record = json.loads(read_bytes(storage, RUN_FILE))
@@ -153,7 +155,7 @@ def config_record(config: ReleaseConfig) -> dict[str, Any]:
     return values
 
 
-def recorded_config(storage: LocalStorage) -> dict[str, Any] | None:
+def recorded_config(storage: Storage) -> dict[str, Any] | None:
     """The configuration a destination was made with, without private places; None when there is no record."""
     config = (read_run_record(storage) or {}).get("config")
     if not isinstance(config, dict):

@@ -9,24 +9,23 @@ from typing import Any
 from audit.calibration import Calibration, calibrate
 from audit.evidence import Evidence
 from audit.gallery import Snapshot, gallery_rows, has_shard, open_gallery, seal
-from audit.gate import Verdict, decide
-from audit.metrics import measure
+from audit.gate import Verdict
 from audit.records import ModelInfo, RunInfo
-from audit.release import ReleaseContents, file_digests, settle_release
-from audit.report import build_report, write_report
 from cfanet.errors import CfanetError
 from cfanet.records import Recognizer
 from jobs.anonymize import AnonymizeWorker
 from jobs.audit import AuditContext, AuditWorker
 from jobs.codecs.shard import WorkItem
+from jobs.conclude import conclude, settle
 from jobs.config import canonical_json, code_version
 from jobs.enrol import EnrolWorker, stamp_of
+from jobs.evidence_file import evidence_url
+from jobs.gallery_store import GalleryStore
 from jobs.manifest import Counts
 from jobs.pipeline import run_stage
-from jobs.plan import RELEASE_FILE, finished
+from jobs.plan import finished
 from jobs.progress import Progress
-from jobs.run import Run, config_record, forget_release, now
-from jobs.storage import PRIVATE_FOLDER
+from jobs.run import Run, config_record, forget_release
 from jobs.worker import JobContext
 
 ENROL, ANONYMIZE, AUDIT = "enrol the originals", "anonymize", "audit"
@@ -54,9 +53,10 @@ def enrol(run: Run, progress: Progress) -> Snapshot:
 
 def enrol_items(context: JobContext, items: Sequence[WorkItem], progress: Progress, note: Noted) -> Snapshot:
     """Enrol the items that the gallery does not hold as they are now, and seal it."""
-    directory = context.config.gallery_dir
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    todo = [item for item in items if not has_shard(directory, item.shard, stamp_of(context, item))]
+    gallery = GalleryStore(context.config.gallery_uri)
+    gallery.create()
+    with gallery.whole() as folder:
+        todo = [item for item in items if not has_shard(folder, item.shard, stamp_of(context, item))]
     failures: dict[str, str] = {}
     with progress.stage(ENROL, len(todo), len(items) - len(todo)) as stage:
         for report in run_stage(EnrolWorker, context, todo):
@@ -66,7 +66,8 @@ def enrol_items(context: JobContext, items: Sequence[WorkItem], progress: Progre
             note("enrol", report.result.seconds, report.result.peak_memory_bytes)
             stage.advance(Counts(pictures=report.result.pictures, faces=report.result.faces))
     _raise_failures(ENROL, failures)
-    return seal(directory)
+    with gallery.whole() as folder:
+        return seal(folder)
 
 
 def anonymize(run: Run, progress: Progress) -> None:
@@ -92,10 +93,11 @@ def calibrate_judges(run: Run, progress: Progress) -> Bench:
     with _timed(run, "calibrate"):
         settings = run.config.audit
         judges = run.context.tools(run.config).judges()
-        calibrations = tuple(
-            calibrate(judge, open_gallery(run.config.gallery_dir, name), settings.fmr, settings.gate.confidence)
-            for name, judge in judges.items()
-        )
+        with GalleryStore(run.config.gallery_uri).whole() as folder:
+            calibrations = tuple(
+                calibrate(judge, open_gallery(folder, name), settings.fmr, settings.gate.confidence)
+                for name, judge in judges.items()
+            )
         for found in calibrations:
             text = f"judge {found.recognizer}: same person from similarity {found.threshold:.3f} on"
             progress.say(f"{text} (FMR {found.fmr:g}, {found.source})")
@@ -110,9 +112,10 @@ def audit(run: Run, snapshot: Snapshot, bench: Bench, progress: Progress) -> Ver
         thresholds = {found.recognizer: found.threshold for found in bench.calibrations}
         context = AuditContext(**_values(run.context), thresholds=thresholds)
         run_id, failures = run.context.run_id, {}
-        with Evidence(run.config.database_url) as evidence:
+        with evidence_url(run.config, run.storage) as url, Evidence(url) as evidence:
             evidence.begin_run(_run_info(run, bench.judges))
-            evidence.write_gallery(run_id, snapshot, gallery_rows(run.config.gallery_dir))
+            with GalleryStore(run.config.gallery_uri).whole() as folder:
+                evidence.write_gallery(run_id, snapshot, gallery_rows(folder))
             evidence.write_thresholds(run_id, bench.calibrations)
             with progress.stage(AUDIT, len(run.plan.items)) as stage:
                 for report in run_stage(AuditWorker, context, run.plan.items):
@@ -124,42 +127,18 @@ def audit(run: Run, snapshot: Snapshot, bench: Bench, progress: Progress) -> Ver
                     examined = report.result.shard.pictures
                     stage.advance(Counts(pictures=len(examined), faces=sum(len(p.faces) for p in examined)))
             _raise_failures(AUDIT, failures)
-            return _conclude(run, evidence)
+            conclusion = conclude(run, evidence)
+        settle(run, conclusion)
+        return conclusion.verdict
 
 
 def report(run: Run) -> Verdict:
     """Decide and report again from the evidence of an earlier audit."""
-    with _timed(run, "report"), Evidence(run.config.database_url) as evidence:
-        return _conclude(run, evidence)
-
-
-def _conclude(run: Run, evidence: Evidence) -> Verdict:
-    """Gate, report, and RELEASE.json last."""
-    run_id, settings = run.context.run_id, run.config.audit
-    root = run.storage.root
-    rows = evidence.read_run(run_id)
-    measured = measure(rows, settings)
-    verdict = decide(measured, settings.gate, rows)
-    finished_at = now()
-    evidence.finish_run(run_id, measured.metrics, verdict, finished_at)
-    write_report(build_report(rows, measured, verdict, settings, finished_at), root / PRIVATE_FOLDER)
-    settle_release(root / RELEASE_FILE, verdict, _contents(run, evidence, finished_at))
-    return verdict
-
-
-def _contents(run: Run, evidence: Evidence, generated_at: str) -> ReleaseContents:
-    """Digests of everything that RELEASE.json vouches for."""
-    root = run.storage.root
-    private = root / PRIVATE_FOLDER
-    files = [path for name in ("manifest", "ledger", "quarantine") for path in sorted((private / name).rglob("*.*"))]
-    files += [private / name for name in ("report.json", "report.html")]
-    return ReleaseContents(
-        run_id=run.context.run_id,
-        released_at=generated_at,
-        shards={output.path: output.sha256 for manifest in run.manifests.values() for output in manifest.outputs},
-        evidence=file_digests(root, [path for path in files if path.is_file()]),
-        sql_digest=evidence.digest(run.context.run_id),
-    )
+    with _timed(run, "report"):
+        with evidence_url(run.config, run.storage) as url, Evidence(url) as evidence:
+            conclusion = conclude(run, evidence)
+        settle(run, conclusion)
+        return conclusion.verdict
 
 
 def _run_info(run: Run, judges: Mapping[str, Recognizer]) -> RunInfo:

@@ -74,7 +74,7 @@ class WebDatasetCodec:
 
     def read(self, storage: Storage, item: WorkItem, wanted: Wanted) -> Iterator[Sample | Refusal]:
         """Yield the samples of one tar in stored order, then one Refusal for a tail that cannot be read."""
-        with storage.open_read(item.files[0].path) as stream:
+        with storage.open_read(item.files[0].path, item.files[0].etag) as stream:
             yield from _SampleStream(stream, wanted).samples()
 
     @contextlib.contextmanager

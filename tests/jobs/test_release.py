@@ -42,7 +42,7 @@ def test_a_release_is_sealed_and_binds_what_it_released(
     assert record["shards"] == {"planned": 3, "done": 3}
     assert {"enrol", "anonymize", "audit"} <= set(record["stage_seconds"])
     assert record["peak_memory_bytes"]["largest_worker"] > 0
-    assert outcome.report_path.is_file()
+    assert Path(outcome.report_uri).is_file()
 
 
 def test_secrets_and_embeddings_stay_out_of_the_output(
@@ -146,7 +146,7 @@ def test_report_again_from_the_evidence(dataset: Path, tmp_path: Path, make_conf
     release(make_config(), quiet, FakeTools)
     (tmp_path / "released/_cfanet/report.html").unlink()
     outcome = report(make_config(), FakeTools)
-    assert outcome.report_path.is_file() and outcome.verdict is not None and outcome.verdict.passed
+    assert Path(outcome.report_uri).is_file() and outcome.verdict is not None and outcome.verdict.passed
 
 
 def test_audit_needs_a_finished_destination(dataset: Path, make_config: Make, quiet: Progress) -> None:
