@@ -64,8 +64,8 @@ class AnonymizeWorker:
         record = ShardRecord(item)
         # From here on the old manifest, if any, would describe files that are about to change.
         delete_manifest(destination, item.shard)
-        codec = codec_for(item.format)
-        with codec.writer(destination, item) as writer:
+        codec = codec_for(item.format, config)
+        with codec.writer(destination, item, source) as writer:
             for batch in self._batches(codec.read(source, item, self._wants), record):
                 self._process_batch(batch, enrolled, record, writer)
         return record.close(destination, self._context, self._anonymizer.model_digest, writer.outputs())

@@ -125,7 +125,7 @@ class _Walk:
 
     def _source(self) -> Iterator[Sample]:
         """Samples of the source that have pictures; notes every id that needs a place."""
-        codec = codec_for(self._item.format)
+        codec = codec_for(self._item.format, self._config)
         keep = set(self._config.destination.keep_members)
         for sample in codec.read(open_storage(self._config.source.uri), self._item, wants_pictures):
             if isinstance(sample, Refusal):
@@ -139,8 +139,10 @@ class _Walk:
     def _released(self) -> Iterator[Sample]:
         """Samples of the output that have pictures; notes every id found."""
         files = tuple(Entry(output.path, output.size, "") for output in self._manifest.outputs)
+        if not files:
+            return  # withheld as a whole
         item = WorkItem(self._item.shard, self._item.format, files, "")
-        for sample in codec_for(self._item.format).read(
+        for sample in codec_for(self._item.format, self._config).read(
             open_storage(self._config.destination.uri), item, wants_pictures
         ):
             if isinstance(sample, Refusal):
@@ -178,7 +180,7 @@ def outputs_digest(manifest: Manifest) -> str:
     digests = [output.sha256 for output in manifest.outputs]
     return (
         digests[0]
-        if manifest.format == "webdataset" and len(digests) == 1
+        if manifest.format != "folder" and len(digests) == 1
         else canonical_digest([(output.path, output.sha256) for output in manifest.outputs])
     )
 

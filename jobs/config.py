@@ -22,7 +22,10 @@ class SourceSettings(Section):
     """What is read."""
 
     uri: str = Field("", description="folder, or s3://bucket/prefix, of the originals")
-    format: Literal["auto", "webdataset", "folder"] = "auto"
+    format: Literal["auto", "webdataset", "parquet", "folder"] = "auto"
+    image_columns: tuple[str, ...] = Field(
+        (), description="picture columns of Parquet; default: every column that is binary, or a struct with `bytes`"
+    )
     subject_field: str = Field(
         "identity",
         description="field of a sample's .json member that names the person; used for enrolment only, hashed, never "
@@ -36,7 +39,8 @@ class DestinationSettings(Section):
     uri: str = Field("", description="folder, or s3://bucket/prefix, of the released dataset")
     keep_members: tuple[str, ...] = Field(
         (),
-        description="extensions of non-image members that are copied as they are; all others are dropped and counted",
+        description="extensions of non-image members, and columns of Parquet, that are copied as they are; all others "
+        "are dropped and counted",
     )
 
     @field_validator("keep_members")
@@ -63,6 +67,7 @@ class RunSettings(Section):
     database: str | None = Field(None, description="evidence; default: SQLite in DST/_cfanet/evidence.sqlite")
     gallery: str | None = Field(None, description="embeddings of the originals (private); default: DST.gallery")
     max_withheld: float = Field(0.05, ge=0.0, le=1.0, description="share of pictures that may be quarantined")
+    retry_withheld: bool = Field(False, description="try shards again that an earlier run withheld as a whole")
     max_task_retries: int = Field(2, ge=0, le=100, description="new tries for a shard whose worker died")
 
 
@@ -98,6 +103,7 @@ class ReleaseConfig(Section):
             "version": code_version(),
             "key": key_fingerprint,
             "keep_members": sorted(self.destination.keep_members),
+            "image_columns": sorted(self.source.image_columns),
             "anonymize": _with_file_digests(self.anonymize.model_dump(mode="json")),
         }
         return canonical_digest(content)
@@ -112,6 +118,7 @@ class ReleaseConfig(Section):
             "loop": list(self.anonymize.loop.recognizers),
             "audit": list(self.audit.recognizers),
             "subject_field": self.source.subject_field,
+            "image_columns": sorted(self.source.image_columns),
         }
         return canonical_digest(_with_file_digests(content))
 

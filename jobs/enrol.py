@@ -42,7 +42,7 @@ class EnrolWorker:
         config, clock = self._context.config, Stopwatch()
         pictures: list[EnrolledPicture] = []
         undecodable = 0
-        for sample in codec_for(item.format).read(open_storage(config.source.uri), item, wants_labels):
+        for sample in codec_for(item.format, config).read(open_storage(config.source.uri), item, wants_labels):
             if isinstance(sample, Refusal):
                 continue  # anonymization reads it again and records it
             label = subject_label(sample, config.source.subject_field)

@@ -9,7 +9,7 @@ from jobs.gallery_store import GalleryStore
 from jobs.pipeline import ray_session
 from jobs.plan import read_source
 from jobs.progress import Progress
-from jobs.stages import enrol_items
+from jobs.stages import ENROL, enrol_items, raise_failures
 from jobs.storage import lies_inside
 from jobs.tools import RealTools, Tools
 from jobs.worker import JobContext
@@ -26,7 +26,9 @@ def enrol_gallery(config: ReleaseConfig, progress: Progress, tools: type[Tools] 
         )
     context = JobContext(config, tools, SeedKey.random(), "gallery", "")
     with ray_session(config):
-        return enrol_items(context, items, progress, lambda stage, seconds, peak: None)
+        snapshot, failures = enrol_items(context, items, progress, lambda stage, seconds, peak: None)
+    raise_failures(ENROL, {shard: report.error for shard, report in failures.items()})
+    return snapshot
 
 
 def calibrate_gallery(config: ReleaseConfig, tools: type[Tools] = RealTools) -> list[Calibration]:

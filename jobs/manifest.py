@@ -62,6 +62,7 @@ class Manifest(Section):
     ledger_sha256: str
     seconds: dict[str, float]  # by step of the work
     peak_memory_bytes: int
+    withheld: str = ""  # why the whole shard is withheld; "" for one that was processed
 
     def is_current(self, destination: Storage, source_etag: str, config_digest: str) -> bool:
         """True when the shard was made from this source with this configuration and its files are still there."""

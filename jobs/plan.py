@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cfanet.errors import ConfigError, InputError
 from jobs.codecs.folder import FolderCodec, extension_of, group_files
+from jobs.codecs.parquet import ParquetCodec, check_columns
 from jobs.codecs.shard import ShardCodec, WorkItem, is_picture_extension, printable, unsafe_name
 from jobs.codecs.webdataset import WebDatasetCodec
 from jobs.config import ReleaseConfig
@@ -14,7 +15,7 @@ from jobs.storage import PRIVATE_FOLDER, Entry, Storage, lies_inside, open_stora
 
 RUN_FILE = f"{PRIVATE_FOLDER}/run.json"
 RELEASE_FILE = "RELEASE.json"
-_CODECS: Mapping[str, type[ShardCodec]] = {"webdataset": WebDatasetCodec, "folder": FolderCodec}
+_SHARD_ENDS: Mapping[str, str] = {"webdataset": ".tar", "parquet": ".parquet"}
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,21 @@ class Plan:
     ignored: Mapping[str, int]  # files of the source that belong to no work item, by extension
 
     @property
+    def examined(self) -> tuple[WorkItem, ...]:
+        """The items that are not withheld as a whole by an earlier run."""
+        return tuple(item for item in self.items if item.shard not in self.done or not self.done[item.shard].withheld)
+
+    @property
     def todo(self) -> tuple[WorkItem, ...]:
         """The items still to be anonymized."""
         return tuple(item for item in self.items if item.shard not in self.done)
 
 
-def codec_for(name: str) -> ShardCodec:
+def codec_for(name: str, config: ReleaseConfig) -> ShardCodec:
     """The codec of a format."""
-    return _CODECS[name]()
+    if name == ParquetCodec.name:
+        return ParquetCodec(frozenset(config.destination.keep_members), config.source.image_columns)
+    return WebDatasetCodec() if name == WebDatasetCodec.name else FolderCodec()
 
 
 def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mapping[str, int]]:
@@ -46,43 +54,50 @@ def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mappi
     storage = open_storage(uri)
     storage.check_source()
     entries = [entry for entry in storage.list() if entry.path != RELEASE_FILE]
-    shards = [entry for entry in entries if entry.path.lower().endswith(".tar")]
-    pictures = [entry for entry in entries if is_picture_extension(extension_of(entry.path))]
-    name = config.source.format if config.source.format != "auto" else _recognise(uri, shards, pictures)
-    if name == "webdataset":
-        if not shards:
-            raise InputError(f"SRC {uri} holds no .tar shard: set source.format, or give another folder")
-        others = Counter(extension_of(entry.path) for entry in entries if not entry.path.lower().endswith(".tar"))
-        return name, _shard_items(uri, shards), dict(others)
-    if not pictures:
-        raise InputError(f"SRC {uri} holds no picture: set source.format, or give another folder")
-    return name, tuple(group_files(entries, config.run.files_per_shard)), {}
+    found = {name: [e for e in entries if e.path.lower().endswith(end)] for name, end in _SHARD_ENDS.items()}
+    found[FolderCodec.name] = [entry for entry in entries if is_picture_extension(extension_of(entry.path))]
+    name = config.source.format if config.source.format != "auto" else _recognise(uri, found)
+    if not found[name]:
+        raise InputError(f"SRC {uri} holds no {_word(name)}: set source.format, or give another folder")
+    if name == FolderCodec.name:
+        return name, tuple(group_files(entries, config.run.files_per_shard)), {}
+    items, shards = _shard_items(uri, name, found[name]), {entry.path for entry in found[name]}
+    codec = codec_for(name, config)
+    if isinstance(codec, ParquetCodec):
+        check_columns(codec, storage, items[0])
+    return name, items, dict(Counter(extension_of(entry.path) for entry in entries if entry.path not in shards))
 
 
-def _recognise(uri: str, shards: Sequence[Entry], pictures: Sequence[Entry]) -> str:
-    if shards and pictures:
+def _word(name: str) -> str:
+    return f"{_SHARD_ENDS[name]} shard" if name in _SHARD_ENDS else "picture"
+
+
+def _recognise(uri: str, found: Mapping[str, Sequence[Entry]]) -> str:
+    there = [name for name, entries in found.items() if entries]
+    if len(there) > 1:
         raise InputError(
-            f"SRC {uri} holds both .tar shards and loose pictures: set source.format to webdataset or folder, "
-            "or separate them"
+            f"SRC {uri} holds both {_word(there[0])}s and {_word(there[1])}s: set source.format to {there[0]} or "
+            f"{there[1]}, or separate them"
         )
-    if not shards and not pictures:
-        raise InputError(f"SRC {uri} holds no .tar shard and no picture: give the folder that holds the dataset")
-    return "webdataset" if shards else "folder"
+    if not there:
+        raise InputError(f"SRC {uri} holds no .tar or .parquet shard and no picture: give the folder of the dataset")
+    return there[0]
 
 
-def _shard_items(uri: str, shards: Sequence[Entry]) -> tuple[WorkItem, ...]:
+def _shard_items(uri: str, name: str, shards: Sequence[Entry]) -> tuple[WorkItem, ...]:
+    end = _SHARD_ENDS[name]
     for entry in shards:
         if unsafe_name(entry.path):
             raise InputError(f"SRC {uri} holds {printable(entry.path)!r}: {unsafe_name(entry.path)}; rename it")
-    items = tuple(WorkItem(entry.path[: -len(".tar")], "webdataset", (entry,), entry.etag) for entry in shards)
+    items = tuple(WorkItem(entry.path[: -len(end)], name, (entry,), entry.etag) for entry in shards)
     repeated = [name for name, count in Counter(item.shard for item in items).items() if count > 1]
     if repeated:
-        raise InputError(f"SRC {uri} holds {repeated[0]!r} twice, with .tar in different spellings: rename one")
+        raise InputError(f"SRC {uri} holds {repeated[0]!r} twice, with {end} in different spellings: rename one")
     return items
 
 
-def make_plan(config: ReleaseConfig, key_fingerprint: str) -> Plan:
-    """List the source, check the destination, and compare the two.
+def make_plan(config: ReleaseConfig, key_fingerprint: str, write: bool = True) -> Plan:
+    """List the source, check the destination, and compare the two; without `write`, only by reading.
 
     InputError when the destination is the source, lies inside it, is not writable, or holds anything that this
     dataset's release would not write.
@@ -91,15 +106,20 @@ def make_plan(config: ReleaseConfig, key_fingerprint: str) -> Plan:
     _check_places(config)
     destination = open_storage(config.destination.uri)
     _check_contents(destination, items)
-    destination.check_writable()
-    return Plan(name, items, _done(destination, items, config.digest(key_fingerprint)), ignored)
+    if write:
+        destination.check_writable()
+    return Plan(name, items, _done(destination, items, config, key_fingerprint), ignored)
 
 
-def _done(destination: Storage, items: Sequence[WorkItem], digest: str) -> dict[str, Manifest]:
-    done = {}
+def _done(
+    destination: Storage, items: Sequence[WorkItem], config: ReleaseConfig, key_fingerprint: str
+) -> dict[str, Manifest]:
+    done, digest = {}, config.digest(key_fingerprint)
     for item in items:
         manifest = read_manifest(destination, item.shard)
-        if manifest is not None and manifest.is_current(destination, item.etag, digest):
+        if manifest is None or (manifest.withheld and config.run.retry_withheld):
+            continue
+        if manifest.is_current(destination, item.etag, digest):
             done[item.shard] = manifest
     return done
 

@@ -38,6 +38,7 @@ class Run:
     stage_seconds: dict[str, float] = field(default_factory=dict)  # wall clock
     step_seconds: dict[str, float] = field(default_factory=dict)  # summed over workers
     worker_peak_bytes: int = 0
+    poison: dict[str, str] = field(default_factory=dict)  # shards to be withheld as a whole, and why
 
     @property
     def config(self) -> ReleaseConfig:
@@ -48,6 +49,11 @@ class Run:
     def counts(self) -> Counts:
         """Sums over all shards that are done."""
         return sum((manifest.counts for manifest in self.manifests.values()), Counts())
+
+    @property
+    def withheld_shards(self) -> list[str]:
+        """Shards that are withheld as a whole."""
+        return sorted(shard for shard, manifest in self.manifests.items() if manifest.withheld)
 
     @property
     def key_fingerprints(self) -> list[str]:
@@ -89,7 +95,11 @@ class Run:
             "key_kept": self.config.run.key_file is not None,
             "gallery_digest": self.context.gallery_digest,
             "format": self.plan.format,
-            "shards": {"planned": len(self.plan.items), "done": len(self.manifests)},
+            "shards": {
+                "planned": len(self.plan.items),
+                "done": len(self.manifests) - len(self.withheld_shards),
+                "withheld": len(self.withheld_shards),
+            },
             "ignored_files": dict(self.plan.ignored),
             "counts": self.counts.model_dump(),
             "stage_seconds": self.stage_seconds,
@@ -97,6 +107,13 @@ class Run:
             "peak_memory_bytes": {"driver": peak_memory_bytes(), "largest_worker": self.worker_peak_bytes},
             "versions": versions(),
         }
+
+
+def dry_run(config: ReleaseConfig) -> Plan:
+    """The plan that `open_run` would follow; nothing is written."""
+    check_database(config)
+    kept = config.run.key_file
+    return make_plan(config, SeedKey.from_file(Path(kept)).fingerprint if kept else "", write=False)
 
 
 def open_run(config: ReleaseConfig, tools: type[Tools] = RealTools) -> Run:

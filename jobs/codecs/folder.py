@@ -64,7 +64,7 @@ class FolderCodec:
         return Sample(name, (Member(entry.path, extension, _MODE, 0.0, data),))
 
     @contextlib.contextmanager
-    def writer(self, storage: Storage, item: WorkItem) -> Iterator["FolderShardWriter"]:
+    def writer(self, storage: Storage, item: WorkItem, source: Storage) -> Iterator["FolderShardWriter"]:
         """Write the files of one item, each of them atomically."""
         yield FolderShardWriter(storage)
 

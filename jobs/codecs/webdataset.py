@@ -78,7 +78,7 @@ class WebDatasetCodec:
             yield from _SampleStream(stream, wanted).samples()
 
     @contextlib.contextmanager
-    def writer(self, storage: Storage, item: WorkItem) -> Iterator["TarShardWriter"]:
+    def writer(self, storage: Storage, item: WorkItem, source: Storage) -> Iterator["TarShardWriter"]:
         """Write the tar of the same name; it appears only when the block ends well."""
         path = item.files[0].path
         with storage.open_write(path) as file:

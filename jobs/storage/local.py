@@ -91,12 +91,12 @@ class LocalStorage:
     def check_source(self) -> None:
         """InputError when the root is not a folder."""
         if not self.root.is_dir():
-            raise InputError(f"{self.uri} is not a folder: give the folder that holds the dataset")
+            raise InputError(f"SRC {self.uri} is not a folder: give the folder that holds the dataset")
 
     def check_writable(self) -> None:
         """InputError when the root is a file, or nothing can be written there."""
         if self.root.exists() and not self.root.is_dir():
-            raise InputError(f"{self.uri} is a file: name a folder")
+            raise InputError(f"DST {self.uri} is a file: name a folder")
         try:
             (self.root / PRIVATE_FOLDER).mkdir(parents=True, exist_ok=True)
             probe = self.root / PRIVATE_FOLDER / f"probe-{uuid.uuid4().hex}"
@@ -104,7 +104,7 @@ class LocalStorage:
             probe.unlink()
         except OSError as error:
             why = os.strerror(error.errno or 0)
-            raise InputError(f"{self.uri} is not writable ({why}): choose another folder") from error
+            raise InputError(f"DST {self.uri} is not writable ({why}): choose another folder") from error
 
     def clear_scratch(self) -> None:
         """Remove what a killed run left half written."""

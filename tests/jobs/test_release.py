@@ -39,7 +39,7 @@ def test_a_release_is_sealed_and_binds_what_it_released(
     assert {"_cfanet/report.html", "_cfanet/ledger/0.parquet", "_cfanet/manifest/2.json"} <= set(seal["evidence"])
     record = json.loads((released / "_cfanet/run.json").read_text())
     assert record["status"] == "released" and record["counts"]["pictures"] == 15
-    assert record["shards"] == {"planned": 3, "done": 3}
+    assert record["shards"] == {"planned": 3, "done": 3, "withheld": 0}
     assert {"enrol", "anonymize", "audit"} <= set(record["stage_seconds"])
     assert record["peak_memory_bytes"]["largest_worker"] > 0
     assert Path(outcome.report_uri).is_file()
