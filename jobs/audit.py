@@ -19,7 +19,7 @@ from jobs.config import canonical_digest
 from jobs.gallery_store import GalleryStore
 from jobs.ledger import read_ledger
 from jobs.manifest import Manifest, read_manifest
-from jobs.pictures import source_pictures, wants_pictures
+from jobs.pictures import enrolled_by_picture, gallery_id, source_pictures, wants_pictures
 from jobs.plan import codec_for
 from jobs.quarantine import read_quarantine
 from jobs.storage import Entry, open_storage, sha256_of
@@ -93,7 +93,7 @@ class _Walk:
         self._ledger = ledger
         self._position = {picture_id: number for number, picture_id in enumerate(ledger)}
         with GalleryStore(context.config.gallery_uri).shard(item.shard) as folder:
-            self._enrolled = {p.sample_key: p for p in read_shard(folder, item.shard)}
+            self._enrolled = enrolled_by_picture(item, read_shard(folder, item.shard))
         self.clock = Stopwatch()
         self.source_ids: list[str] = []
         self.output_ids: list[str] = []
@@ -161,7 +161,9 @@ class _Walk:
                 self.unrecorded.append(name)
                 continue
             ledger = self._ledger[name]
-            enrolled = self._enrolled.get(name) or EnrolledPicture(name, ledger.input_sha256, ())
+            enrolled = self._enrolled.get(name) or EnrolledPicture(
+                gallery_id(self._item, name), ledger.input_sha256, ()
+            )
             picture = before.get(name)
             yield AuditTask(ledger, enrolled, member.data or b"", picture.pixels if picture else None)
 

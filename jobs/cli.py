@@ -182,6 +182,7 @@ def status(
     console.print(
         f"{found.planned} shards planned = {found.done} done + {found.withheld} withheld + {found.left} left",
         highlight=False,
+        soft_wrap=True,
     )
     console.print(counts_table(found.counts))
     console.print("RELEASE.json is " + ("there: the gate passed" if found.sealed else "not there: not to be released"))

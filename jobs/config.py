@@ -17,6 +17,8 @@ from cfanet.config import AnonymizeSettings, Section
 from cfanet.errors import ConfigError, InputError
 from cfanet.images import IMAGE_EXTENSIONS
 
+_IDS = "shard and key"  # what a face's randomness and its reference are named after; another scheme, another digest
+
 
 class SourceSettings(Section):
     """What is read."""
@@ -89,6 +91,10 @@ class ReleaseConfig(Section):
         """The same without what only the driver needs: the database's URL and the place of the key are secrets."""
         return self.model_copy(update={"run": self.run.model_copy(update={"database": None, "key_file": None})})
 
+    def for_driver(self) -> "ReleaseConfig":
+        """The same for the networks that the driver loads only to know their names: its machine may have no GPU."""
+        return self.model_copy(update={"run": self.run.model_copy(update={"gpus_per_worker": 0.0})})
+
     @property
     def device(self) -> str:
         """Where the networks run."""
@@ -101,6 +107,7 @@ class ReleaseConfig(Section):
         """
         content = {
             "version": code_version(),
+            "ids": _IDS,
             "key": key_fingerprint,
             "keep_members": sorted(self.destination.keep_members),
             "image_columns": sorted(self.source.image_columns),
@@ -112,6 +119,7 @@ class ReleaseConfig(Section):
         """SHA-256 of what decides the gallery's content, hex."""
         content = {
             "version": code_version(),
+            "ids": _IDS,
             "detector": self.anonymize.detector.model_dump(mode="json"),
             "max_megapixels": self.anonymize.max_megapixels,
             "generator": self.anonymize.generator,

@@ -8,7 +8,7 @@ from audit.records import EnrolledPicture
 from cfanet.errors import PictureError
 from jobs.codecs.shard import Refusal, WorkItem
 from jobs.gallery_store import GalleryStore
-from jobs.pictures import source_pictures, subject_label, wants_labels
+from jobs.pictures import gallery_id, source_pictures, subject_label, wants_labels
 from jobs.plan import codec_for
 from jobs.storage import open_storage
 from jobs.timing import Stopwatch, peak_memory_bytes
@@ -53,7 +53,7 @@ class EnrolWorker:
                     undecodable += 1
                     continue
                 with clock.step("embed"):
-                    face = Original(original.id, original.sha256, original.picture.pixels, label)
+                    face = Original(gallery_id(item, original.id), original.sha256, original.picture.pixels, label)
                     try:
                         pictures += self._enroller.enrol([face])
                     except (

@@ -37,7 +37,7 @@ def calibrate_gallery(config: ReleaseConfig, tools: type[Tools] = RealTools) -> 
     with GalleryStore(config.gallery_uri).whole() as folder:
         return [
             calibrate(judge, open_gallery(folder, name), settings.fmr, settings.gate.confidence)
-            for name, judge in tools(config).judges().items()
+            for name, judge in tools(config.for_driver()).judges().items()
         ]
 
 

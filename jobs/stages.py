@@ -141,7 +141,7 @@ def calibrate_judges(run: Run, progress: Progress) -> Bench:
     """Load the judges and take their thresholds; done early, so that a missing one does not cost a whole run."""
     with _timed(run, "calibrate"):
         settings = run.config.audit
-        judges = run.context.tools(run.config).judges()
+        judges = run.context.tools(run.config.for_driver()).judges()
         with GalleryStore(run.config.gallery_uri).whole() as folder:
             calibrations = tuple(
                 calibrate(judge, open_gallery(folder, name), settings.fmr, settings.gate.confidence)
@@ -194,7 +194,7 @@ def report(run: Run) -> Verdict:
 
 def _run_info(run: Run, judges: Mapping[str, Recognizer]) -> RunInfo:
     config = run.config
-    loop = run.context.tools(config).loop_recognizers()
+    loop = run.context.tools(config.for_driver()).loop_recognizers()
     models = [
         ModelInfo(config.anonymize.detector.name, "detector", ""),
         ModelInfo(config.audit.second_detector, "second_detector", ""),

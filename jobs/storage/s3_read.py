@@ -62,15 +62,14 @@ class _ObjectReader(io.RawIOBase):
 
     def _try_read(self, wanted: int) -> bytes:
         """Some bytes from the position on, or none when the connection broke."""
-        from botocore.exceptions import BotoCoreError, HTTPClientError
-        from urllib3.exceptions import HTTPError
+        from botocore.exceptions import BotoCoreError
 
         try:
             self._reach()
             data = cast(bytes, self._body.read(wanted))
         except FileNotFoundError:
             raise StorageError(f"{self._name} was removed while it was being read: run the command again") from None
-        except (BotoCoreError, HTTPClientError, HTTPError, OSError):
+        except (BotoCoreError, OSError):  # botocore translates those of its connection
             data = b""
         if data:
             self._at += len(data)

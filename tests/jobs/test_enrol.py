@@ -25,9 +25,9 @@ def test_faces_are_enrolled_under_pseudonyms(
     assert (summary.pictures, summary.faces, summary.undecodable) == (3, 3, 1)
     assert has_shard(Path(config.gallery_uri), "s", stamp_of(context, item))
     pictures = {p.sample_key: p for p in read_shard(Path(config.gallery_uri), "s")}
-    assert [len(pictures[key].faces) for key in ("a", "b", "c")] == [2, 1, 0]
-    first, second = pictures["a"].faces
-    assert first.subject_id == pictures["b"].faces[0].subject_id != ""
+    assert [len(pictures[key].faces) for key in ("s/a", "s/b", "s/c")] == [2, 1, 0]
+    first, second = pictures["s/a"].faces
+    assert first.subject_id == pictures["s/b"].faces[0].subject_id != ""
     assert second.subject_id == ""
     assert set(first.embeddings) == {"fake-loop", "fake-judge"}
     assert b"Lovelace" not in b"".join(p.read_bytes() for p in Path(config.gallery_uri).rglob("*") if p.is_file())
