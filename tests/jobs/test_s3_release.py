@@ -143,7 +143,7 @@ def test_a_killed_driver_leaves_whole_objects_and_is_finished_by_another(
     command = [sys.executable, "-c", _SCRIPT, f"{uri}/in", f"{uri}/out", key]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(command, env=environment) as process, _killed_at_the_end(process):
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while not bucket.names("out/_cfanet/manifest/"):
             assert process.poll() is None and time.monotonic() < deadline, "the job ended before it could be killed"
             time.sleep(0.05)
