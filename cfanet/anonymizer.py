@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 _GPU_BATCH = 16
 _COVERED = 0.5  # share of a found face that must lie in a replaced one to count as the same face
-_UNCHANGED = 3.0  # mean absolute difference, of 255, below which a region is as it was (re-encoding gives 1 to 2)
+_UNCHANGED = 4.0  # mean absolute difference, of 255, below which a region is as it was (re-encoding gives 1 to 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,12 +135,14 @@ class Anonymizer:
         An empty list means the picture may go. Both pictures (H, W, 3) uint8 RGB of the same size.
         """
         boxes = [face.box for face in result.faces]
-        return [
-            found
-            for found in self._parts.detector.detect(released)
-            if not any(_covered(found.box, box) >= _COVERED for box in boxes)
-            or _difference(original, released, found.box) < _UNCHANGED
-        ]
+        left: list[Detection] = []
+        for found in self._parts.detector.detect_every(released):
+            hidden = any(_covered(found.box, box) >= _COVERED for box in boxes)
+            if hidden and _difference(original, released, found.box) >= _UNCHANGED:
+                continue
+            if not any(_covered(found.box, other.box) >= _COVERED for other in left):
+                left.append(found)
+        return left
 
     def _encode(self, faces: list[_Face], images: Sequence[ImageArray]) -> None:
         """Align every face and take its content, its identity vector and the recognizers' view of it."""

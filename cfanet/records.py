@@ -99,6 +99,10 @@ class Detector(Protocol):
         """Return the faces of one (H, W, 3) uint8 RGB picture, by descending score."""
         ...
 
+    def detect_every(self, image: ImageArray) -> list[Detection]:
+        """Return everything that looked like a face, one face several times perhaps: for checks of what is released."""
+        ...
+
 
 class Recognizer(Protocol):
     """Turns faces into unit vectors whose cosine says how alike two people are."""

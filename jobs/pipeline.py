@@ -20,6 +20,7 @@ import ray
 from cfanet.errors import CfanetError, ConfigError
 from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig, RunSettings
+from jobs.watchdog import watched_cluster
 from jobs.worker import JobContext, Worker
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,8 @@ def ray_session(config: ReleaseConfig) -> Iterator[None]:
     with _without_native_stderr():
         ray.init(**quiet)
     try:
-        yield
+        with watched_cluster():
+            yield
     finally:
         ray.shutdown()
 

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from cfanet.anonymizer import Anonymizer, Parts
 from cfanet.config import AnonymizeSettings
 from cfanet.identity import IdentityBranch
 from cfanet.obscure import obscured_region
-from cfanet.records import Detection, FaceDecision, ImageStatus, Recognizer
+from cfanet.records import Detection, FaceDecision, ImageArray, ImageStatus, Recognizer
 from cfanet.search import References
 from cfanet.seeds import SeedKey
 from tests.cfanet.tiny import FakeDetector, FakeRecognizer, face_at, noise, tiny_generator
@@ -158,6 +159,23 @@ def test_the_check_sees_a_face_nobody_replaced_and_one_that_did_not_change() -> 
     assert missing.image is not None
     (left,) = anonymizer.check_released(image, missing.image, missing)
     assert left.box == FACES[1].box
+
+
+class FakeHidingDetector(FakeDetector):
+    """Has one face more for those who ask for everything: one that a neighbour hides."""
+
+    def detect_every(self, image: ImageArray) -> list[Detection]:
+        return [*self.faces, face_at(105, 60, 50), face_at(106, 61, 50)]
+
+
+def test_the_check_sees_a_face_that_hides_behind_a_replaced_one_and_names_it_once() -> None:
+    image = noise(120, 200)
+    anonymizer = build()
+    (result,) = anonymizer.run([image], ["a"])
+    assert result.image is not None
+    hiding = Anonymizer(replace(anonymizer._parts, detector=FakeHidingDetector(FACES)))
+    (left,) = hiding.check_released(image, result.image, result)
+    assert left.box == face_at(105, 60, 50).box
 
 
 def test_known_detections_are_used_instead_of_the_detector() -> None:

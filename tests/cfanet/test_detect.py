@@ -82,6 +82,15 @@ def test_no_face_that_plain_mtcnn_finds_is_passed_over(detector: MTCNNDetector) 
     assert total >= 6
 
 
+def test_a_check_sees_what_every_pass_found_also_behind_a_neighbour(detector: MTCNNDetector) -> None:
+    image = side_by_side()
+    boxes, _ = MTCNN(keep_all=True).detect(image)
+    every = [face.box for face in detector.detect_every(image)]
+    assert len(boxes) >= 2
+    assert all(tuple(float(v) for v in box) in every for box in boxes), "exactly what plain MTCNN finds"
+    assert len(every) > len(detector.detect(image)), "faces that several passes found stand there several times"
+
+
 @pytest.mark.real
 def test_a_background_face_that_the_close_look_alone_passes_over(detector: MTCNNDetector) -> None:
     shards = sorted((Path(__file__).resolve().parents[3] / "shared" / "data").glob("lfw-dev-*.tar"))

@@ -57,6 +57,9 @@ class FakeDetector:
     def detect(self, image: ImageArray) -> list[Detection]:
         return list(self.faces)
 
+    def detect_every(self, image: ImageArray) -> list[Detection]:
+        return self.detect(image)
+
 
 class FakeRecognizer:
     """Answers with a given similarity to the first face it was shown: 1 for that one, then `similarities` in turn."""
