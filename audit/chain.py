@@ -8,9 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from audit.files import write_text
 from cfanet.errors import InputError
 
 _START = "0" * 64
@@ -41,21 +39,19 @@ def head_of(links: Sequence[Link]) -> str:
     return links[-1].head if links else _START
 
 
-def write_chain(path: Path, run_id: str, links: Sequence[Link]) -> None:
-    """Write a chain as JSON."""
+def chain_text(run_id: str, links: Sequence[Link]) -> str:
+    """A chain as JSON."""
     document = {"run": run_id, "head": head_of(links), "links": [asdict(link) for link in links]}
-    write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def read_chain(path: Path) -> tuple[str, tuple[Link, ...]]:
-    """Run id and links; InputError when there is no chain, or one that cannot be read."""
+def parse_chain(text: bytes, where: str) -> tuple[str, tuple[Link, ...]]:
+    """Run id and links of a chain that was read from `where`; InputError when it is damaged."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(text)
         return str(document["run"]), tuple(Link(**link) for link in document["links"])
-    except OSError as error:
-        raise InputError(f"{path} is not there: run `cfanet audit` first") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged: restore it, or run `cfanet audit` again") from error
+        raise InputError(f"{where} is damaged: restore it, or run `cfanet audit` again") from error
 
 
 def broken_links(links: Sequence[Link], files: Mapping[str, str], tables: Mapping[str, str]) -> tuple[str, ...]:

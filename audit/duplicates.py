@@ -4,16 +4,14 @@ A 64-bit difference hash of the whole picture finds candidates; the fine structu
 Crops that cut away more than a margin, turns and mirrored copies have another hash and are not found.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from audit.gallery import read_fingerprints, read_shard
 from audit.records import EnrolledPicture
 from cfanet.records import Box, ImageArray
 
@@ -65,13 +63,20 @@ def fine_correlation(first: bytes, second: bytes, side: int = _SIDE) -> float:
 class Originals:
     """Fingerprints of all originals with faces; their patches are read when they are needed."""
 
-    def __init__(self, gallery_dir: Path, correlation: float) -> None:
-        """Search the gallery in `gallery_dir`; faces from `correlation` on are the same pixels."""
+    def __init__(
+        self,
+        entries: Sequence[tuple[str, str, int]],
+        read: Callable[[str], list[EnrolledPicture]],
+        correlation: float,
+    ) -> None:
+        """Search the pictures of `audit.gallery.read_fingerprints`; `read` fetches an enrolled shard by name.
+
+        Faces from `correlation` on are the same pixels.
+        """
         self._correlation = correlation
-        entries = read_fingerprints(gallery_dir)
         self._places = [(shard, key) for shard, key, _ in entries]
         self._hashes = np.array([value for _, _, value in entries], dtype=np.uint64)
-        self._shard = lru_cache(maxsize=4)(lambda name: {p.sample_key: p for p in read_shard(gallery_dir, name)})
+        self._shard = lru_cache(maxsize=4)(lambda name: {p.sample_key: p for p in read(name)})
 
     def find(self, image: ImageArray, own_key: str = "") -> list[Duplicate]:
         """Originals other than `own_key` whose face is, untouched, in (H, W, 3) uint8 RGB."""

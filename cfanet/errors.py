@@ -5,6 +5,7 @@
     │   ├── ConfigError         2   a configuration key or value
     │   └── WeightsError        2   a model file is missing, altered or of the wrong kind
     ├── PictureError            -   one picture cannot be processed; becomes a quarantine row, never an exit
+    ├── StorageError            1   files cannot be read or written just now, or changed meanwhile; run again
     ├── GateRefused             3   the audit's verdict is "do not release"
     └── WithheldError           4   the run finished, but withheld more than the limit allows
 
@@ -44,6 +45,10 @@ class PictureError(CfanetError):
 
     def __str__(self) -> str:
         return self.detail
+
+
+class StorageError(CfanetError):
+    """Files cannot be read or written, or changed while they were used; what is finished stays, so: run again."""
 
 
 class GateRefused(CfanetError):

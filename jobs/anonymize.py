@@ -11,8 +11,9 @@ from cfanet.images import Picture, decode, encode
 from cfanet.records import Detection, FaceDecision, ImageArray, ImageResult, ImageStatus
 from cfanet.search import References
 from jobs.codecs.shard import Member, Refusal, Sample, ShardWriter, WorkItem, unsafe_name
+from jobs.gallery_store import GalleryStore
 from jobs.manifest import Manifest, delete_manifest
-from jobs.pictures import SourcePicture, looks_like_picture, source_pictures, wants_pictures
+from jobs.pictures import SourcePicture, enrolled_by_picture, looks_like_picture, source_pictures, wants_pictures
 from jobs.plan import codec_for
 from jobs.record import ShardRecord
 from jobs.storage import open_storage
@@ -45,24 +46,26 @@ class AnonymizeWorker:
     def __init__(self, context: JobContext) -> None:
         """Load the networks and the gallery that new faces are checked against."""
         self._context = context
+        self._gallery = GalleryStore(context.config.gallery_uri)
         self._settings = context.config.anonymize
         self._keep = frozenset(context.config.destination.keep_members)
         galleries: dict[str, References] = {}
         self._anonymizer = context.tools(context.config).anonymizer(context.key, galleries)
         if self._settings.loop.gallery:  # filled now: only the anonymizer knows the names of its recognizers
-            for name in self._anonymizer.loop_recognizers:
-                galleries[name] = load(context.config.gallery_dir, name)
+            with self._gallery.whole() as folder:
+                galleries |= {name: load(folder, name) for name in self._anonymizer.loop_recognizers}
 
     def process(self, item: WorkItem) -> Manifest:
         """Write the item's output, ledger and quarantine list, and then its manifest."""
         config = self._context.config
         source, destination = open_storage(config.source.uri), open_storage(config.destination.uri)
-        enrolled = {picture.sample_key: picture for picture in read_shard(config.gallery_dir, item.shard)}
+        with self._gallery.shard(item.shard) as folder:
+            enrolled = enrolled_by_picture(item, read_shard(folder, item.shard))
         record = ShardRecord(item)
         # From here on the old manifest, if any, would describe files that are about to change.
         delete_manifest(destination, item.shard)
-        codec = codec_for(item.format)
-        with codec.writer(destination, item) as writer:
+        codec = codec_for(item.format, config)
+        with codec.writer(destination, item, source) as writer:
             for batch in self._batches(codec.read(source, item, self._wants), record):
                 self._process_batch(batch, enrolled, record, writer)
         return record.close(destination, self._context, self._anonymizer.model_digest, writer.outputs())
@@ -118,7 +121,7 @@ class AnonymizeWorker:
         if not ready:
             return {}
         try:
-            return {result.id: result for result in self._anonymize(ready, enrolled)}
+            return dict(zip([source.id for source in ready], self._anonymize(ready, enrolled), strict=True))
         except Exception:
             outcomes: dict[str, ImageResult | PictureError] = {}
             for source in ready:
@@ -130,7 +133,8 @@ class AnonymizeWorker:
 
     def _anonymize(self, sources: Sequence[SourcePicture], enrolled: dict[str, EnrolledPicture]) -> list[ImageResult]:
         images = [_pixels(source) for source in sources]
-        return self._anonymizer.run(images, [s.id for s in sources], [_detections(enrolled[s.id]) for s in sources])
+        known = [enrolled[source.id] for source in sources]
+        return self._anonymizer.run(images, [one.sample_key for one in known], [_detections(one) for one in known])
 
     def _finish(
         self, source: SourcePicture, result: ImageResult | PictureError | None, enrolled: dict[str, EnrolledPicture]
@@ -142,13 +146,13 @@ class AnonymizeWorker:
                 source, None, None, _refusal(source, enrolled) or ("lost", "the anonymizer returned nothing")
             )
         try:
-            return self._encode_and_check(source, result, _detections(enrolled[source.id]))
+            return self._encode_and_check(source, result, enrolled[source.id])
         except Exception as error:  # fail closed: whatever goes wrong here withholds the picture
             return _Outcome(source, result, None, ("check_failed", f"{type(error).__name__}: {error}"))
 
-    def _encode_and_check(self, source: SourcePicture, result: ImageResult, faces: list[Detection]) -> _Outcome:
+    def _encode_and_check(self, source: SourcePicture, result: ImageResult, enrolled: EnrolledPicture) -> _Outcome:
         """Encode, decode what was encoded, and look for faces left as they were; add those and try again."""
-        original = _pixels(source)
+        original, faces = _pixels(source), _detections(enrolled)
         for _ in range(1 + _EXTRA_PASSES):
             if result.image is None or result.status == ImageStatus.QUARANTINED:
                 return _Outcome(source, result, None, ("not_anonymized", result.detail))
@@ -158,7 +162,7 @@ class AnonymizeWorker:
             if not left:
                 return _Outcome(source, result, data)
             faces = [*faces, *left]
-            result = self._anonymizer.run([original], [source.id], [faces])[0]
+            result = self._anonymizer.run([original], [enrolled.sample_key], [faces])[0]
         return _Outcome(source, result, None, ("face_left", f"{len(left)} faces were still seen after encoding"))
 
     def _write_sample(

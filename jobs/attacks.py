@@ -1,8 +1,5 @@
 """The attackers' turn: embeddings of released faces are collected beside the gallery, used, and removed."""
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 
 from audit.attacks.faces import Faces, pair_faces
@@ -13,18 +10,19 @@ from audit.gallery import ShardStamp, open_gallery, write_shard
 from audit.records import AttackResult, AuditedFace, AuditedPicture, EnrolledFace, EnrolledPicture, FaceOrigin
 from cfanet.records import Detection, FaceDecision
 from jobs.config import ReleaseConfig
+from jobs.gallery_store import GalleryStore
 
 _ATTACKERS = {"linkage": linkage, "parrot": parrot, "reconstruction": reconstruction}
 
 
-def probes_dir(config: ReleaseConfig) -> Path:
+def probes_of(config: ReleaseConfig) -> GalleryStore:
     """Where released embeddings wait for the attackers: private, inside the gallery."""
-    return config.gallery_dir / "probes"
+    return GalleryStore(f"{config.gallery_uri.rstrip('/')}/probes")
 
 
 def forget_probes(config: ReleaseConfig) -> None:
     """Remove released embeddings, those of an interrupted audit included."""
-    shutil.rmtree(probes_dir(config), ignore_errors=True)
+    probes_of(config).remove()
 
 
 def released_faces(pictures: tuple[AuditedPicture, ...]) -> list[EnrolledPicture]:
@@ -33,15 +31,16 @@ def released_faces(pictures: tuple[AuditedPicture, ...]) -> list[EnrolledPicture
     for picture in pictures:
         faces = [face for face in picture.faces if _is_replaced(face)]
         if faces:
-            key = picture.ledger.sample_key
-            found.append(EnrolledPicture(key, picture.ledger.output_sha256, tuple(_probe(face) for face in faces)))
+            probes = tuple(_probe(face) for face in faces)
+            found.append(EnrolledPicture(probes[0].sample_key, picture.ledger.output_sha256, probes))
     return found
 
 
 def write_probes(config: ReleaseConfig, shard: str, pictures: list[EnrolledPicture]) -> None:
     """Keep the released faces of one shard for the attackers."""
     if config.audit.attacks.run and pictures:
-        write_shard(probes_dir(config), shard, pictures, ShardStamp("", ""))
+        with probes_of(config).draft(shard) as folder:
+            write_shard(folder, shard, pictures, ShardStamp("", ""))
 
 
 def run_attacks(config: ReleaseConfig, judges: list[str]) -> list[AttackResult]:
@@ -58,10 +57,12 @@ def run_attacks(config: ReleaseConfig, judges: list[str]) -> list[AttackResult]:
 
 
 def _faces(config: ReleaseConfig, judge: str) -> Faces:
-    originals = open_gallery(config.gallery_dir, judge)
-    if not probes_dir(config).is_dir():  # nothing was replaced
-        return Faces(judge, originals.references.embeddings[:0], originals.references.embeddings[:0], ())
-    return pair_faces(judge, open_gallery(probes_dir(config), judge), originals, config.audit.attacks.max_faces)
+    with GalleryStore(config.gallery_uri).whole() as folder:
+        originals = open_gallery(folder, judge)
+    with probes_of(config).whole() as folder:
+        if not (folder / "shards").is_dir():  # nothing was replaced
+            return Faces(judge, originals.references.embeddings[:0], originals.references.embeddings[:0], ())
+        return pair_faces(judge, open_gallery(folder, judge), originals, config.audit.attacks.max_faces)
 
 
 def _is_replaced(face: AuditedFace) -> bool:
@@ -70,8 +71,9 @@ def _is_replaced(face: AuditedFace) -> bool:
 
 
 def _probe(face: AuditedFace) -> EnrolledFace:
-    # The reference id of the original ends in its index in the gallery, which need not be the ledger's.
-    index = face.comparisons[0].reference_id.rpartition("#")[2]
-    position = int(index) if index.isdigit() else 1_000_000 + face.face_index  # the original was never enrolled
+    # The original's place in the gallery: its key there names the shard too, and its index need not be the ledger's.
+    key, _, index = face.comparisons[0].reference_id.rpartition("#")
+    if not index.isdigit():  # the original was never enrolled
+        key, index = face.sample_key, str(1_000_000 + face.face_index)
     detection = Detection(face.box, 0.0, np.zeros((5, 2), dtype=np.float32))
-    return EnrolledFace(face.sample_key, position, face.subject_id, detection, face.embeddings)
+    return EnrolledFace(key, int(index), face.subject_id, detection, face.embeddings)

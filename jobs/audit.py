@@ -1,9 +1,7 @@
 """Audit of one work item: read what was released, as anybody could, and hand it to the judge with its original."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
 
 from audit.gallery import Gallery, open_gallery, read_shard
 from audit.reconcile import reconcile
@@ -20,13 +18,14 @@ from cfanet.errors import CfanetError
 from jobs.attacks import released_faces, write_probes
 from jobs.codecs.shard import Refusal, Sample, WorkItem
 from jobs.config import canonical_digest
+from jobs.gallery_store import GalleryStore
 from jobs.leaks import LeakScanner
 from jobs.ledger import read_ledger
 from jobs.manifest import Manifest, read_manifest
-from jobs.pictures import source_pictures, wants_pictures
+from jobs.pictures import enrolled_by_picture, gallery_id, source_pictures, wants_pictures
 from jobs.plan import codec_for
 from jobs.quarantine import read_quarantine
-from jobs.storage import Entry, open_storage
+from jobs.storage import Entry, open_storage, sha256_of
 from jobs.timing import Stopwatch, peak_memory_bytes
 from jobs.worker import JobContext
 
@@ -59,7 +58,8 @@ class AuditWorker:
         self._context = context
         self._scanner = LeakScanner(context.config)
         self._auditor = Auditor(judges, tools.second_detector(), context.thresholds, context.config.audit)
-        self._galleries: dict[str, Gallery] = {name: open_gallery(context.config.gallery_dir, name) for name in judges}
+        with GalleryStore(context.config.gallery_uri).whole() as folder:
+            self._galleries: dict[str, Gallery] = {name: open_gallery(folder, name) for name in judges}
 
     def process(self, item: WorkItem) -> AuditResult:
         """Examine every released picture of the item and account for every sample of its source."""
@@ -108,7 +108,8 @@ class _Walk:
         self._manifest = manifest
         self._ledger = ledger
         self._position = {picture_id: number for number, picture_id in enumerate(ledger)}
-        self._enrolled = {p.sample_key: p for p in read_shard(context.config.gallery_dir, item.shard)}
+        with GalleryStore(context.config.gallery_uri).shard(item.shard) as folder:
+            self._enrolled = enrolled_by_picture(item, read_shard(folder, item.shard))
         self.clock = Stopwatch()
         self.source_ids: list[str] = []
         self.output_ids: list[str] = []
@@ -140,7 +141,7 @@ class _Walk:
 
     def _source(self) -> Iterator[Sample]:
         """Samples of the source that have pictures; notes every id that needs a place."""
-        codec = codec_for(self._item.format)
+        codec = codec_for(self._item.format, self._config)
         keep = set(self._config.destination.keep_members)
         for sample in codec.read(open_storage(self._config.source.uri), self._item, wants_pictures):
             if isinstance(sample, Refusal):
@@ -154,15 +155,17 @@ class _Walk:
     def _released(self) -> Iterator[Sample]:
         """Samples of the output that have pictures; notes every id found."""
         files = tuple(Entry(output.path, output.size, "") for output in self._manifest.outputs)
+        if not files:
+            return  # withheld as a whole
         item = WorkItem(self._item.shard, self._item.format, files, "")
-        for sample in codec_for(self._item.format).read(
+        for sample in codec_for(self._item.format, self._config).read(
             open_storage(self._config.destination.uri), item, _wants_everything
         ):
             if isinstance(sample, Refusal):
                 self.output_ids.append(sample.id)
                 continue
             with self.clock.step("scan"):
-                self.findings += self._scanner.sample(sample)
+                self.findings += self._scanner.sample(self._item, sample)
             if sample.pictures:
                 self.output_ids += [sample.picture_id(member) for member in sample.pictures]
                 yield sample
@@ -177,7 +180,9 @@ class _Walk:
                 self.unrecorded.append(name)
                 continue
             ledger = self._ledger[name]
-            enrolled = self._enrolled.get(name) or EnrolledPicture(name, ledger.input_sha256, ())
+            enrolled = self._enrolled.get(name) or EnrolledPicture(
+                gallery_id(self._item, name), ledger.input_sha256, ()
+            )
             picture = before.get(name)
             yield AuditTask(ledger, enrolled, member.data or b"", picture.pixels if picture else None)
 
@@ -186,9 +191,8 @@ class _Walk:
         destination = open_storage(self._config.destination.uri)
         altered = []
         for output in self._manifest.outputs:
-            with destination.open_read(output.path) as file:
-                if hashlib.file_digest(cast(Any, file), "sha256").hexdigest() != output.sha256:
-                    altered.append(f"{output.path} (changed after it was written)")
+            if sha256_of(destination, output.path) != output.sha256:
+                altered.append(f"{output.path} (changed after it was written)")
         return altered
 
 
@@ -202,7 +206,7 @@ def outputs_digest(manifest: Manifest) -> str:
     digests = [output.sha256 for output in manifest.outputs]
     return (
         digests[0]
-        if manifest.format == "webdataset" and len(digests) == 1
+        if manifest.format != "folder" and len(digests) == 1
         else canonical_digest([(output.path, output.sha256) for output in manifest.outputs])
     )
 

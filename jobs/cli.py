@@ -1,6 +1,7 @@
 """The command line: parses, wires, prints, and returns an exit code. Everything heavy is imported by its command."""
 
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,8 +43,12 @@ weights_app = typer.Typer(help="Models: which, from where, with which digest.", 
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(weights_app, name="weights")
 
-Source = Annotated[str | None, typer.Argument(metavar="SRC", help="Folder of the originals.", show_default=False)]
-Destination = Annotated[str | None, typer.Argument(metavar="DST", help="Folder of the output.", show_default=False)]
+Source = Annotated[
+    str | None, typer.Argument(metavar="SRC", help="Originals: folder or s3://bucket/prefix.", show_default=False)
+]
+Destination = Annotated[
+    str | None, typer.Argument(metavar="DST", help="Output: folder or s3://bucket/prefix.", show_default=False)
+]
 Config = Annotated[Path | None, typer.Option("--config", metavar="F.toml", help="Configuration file.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; repeatable.")]
 KeyFile = Annotated[str | None, typer.Option(help="Secret that makes a run repeatable; default: drawn and discarded.")]
@@ -70,6 +75,15 @@ def _load(
     if not loaded.source.uri:
         raise ConfigError("SRC is missing: give it as an argument, or as source.uri in the configuration file")
     return loaded
+
+
+def _print_plan(config: ReleaseConfig) -> None:
+    from jobs.estimate import estimate, plan_lines
+    from jobs.run import dry_run
+
+    plan = dry_run(config)
+    for line in plan_lines(config, plan, estimate(config, plan), config.run.workers or os.cpu_count() or 1):
+        Console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _finish(outcome: "Outcome") -> None:
@@ -99,12 +113,16 @@ def release(
     database: Database = None,
     gallery: GalleryDir = None,
     workers: Workers = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; write nothing.")] = False,
 ) -> None:
     """Anonymize SRC into DST, audit what was written, and seal it with RELEASE.json if the gate passes."""
     from jobs import release as job
     from jobs.progress import Progress
 
     loaded = _load(config, set_, _values(source, destination, key_file, database, gallery, workers))
+    if dry_run:
+        _print_plan(loaded)
+        return
     _finish(job.release(loaded, Progress(_console())))
 
 
@@ -129,7 +147,7 @@ def anonymize(
 @app.command(epilog="Example: cfanet audit released/ --source photos/ --set audit.fmr=0.0001")
 def audit(
     destination: Destination = None,
-    source: Annotated[str | None, typer.Option("--source", metavar="SRC", help="Folder of the originals.")] = None,
+    source: Annotated[str | None, typer.Option("--source", metavar="SRC", help="Originals.")] = None,
     config: Config = None,
     set_: Set = None,
     database: Database = None,
@@ -182,7 +200,7 @@ def audit_query(
 @app.command(epilog="Example: cfanet report released/")
 def report(
     destination: Destination = None,
-    source: Annotated[str | None, typer.Option("--source", metavar="SRC", help="Folder of the originals.")] = None,
+    source: Annotated[str | None, typer.Option("--source", metavar="SRC", help="Originals.")] = None,
     config: Config = None,
     set_: Set = None,
     database: Database = None,
@@ -209,7 +227,11 @@ def status(
     found = read_status(place)
     console = Console()
     console.print(f"{place}: run {found.record['run_id']}, {found.record['status']}", highlight=False)
-    console.print(f"{len(found.manifests)} of {found.planned} shards done, {found.left} left", highlight=False)
+    console.print(
+        f"{found.planned} shards planned = {found.done} done + {found.withheld} withheld + {found.left} left",
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(counts_table(found.counts))
     console.print("RELEASE.json is " + ("there: the gate passed" if found.sealed else "not there: not to be released"))
 
@@ -229,7 +251,7 @@ def gallery_enrol(
     loaded = _load(config, set_, _values(source, None, None, None, gallery, workers))
     snapshot = enrol_gallery(loaded, Progress(_console()))
     Console().print(
-        f"{loaded.gallery_dir}: {snapshot.n_references} faces of {snapshot.n_pictures} pictures, "
+        f"{loaded.gallery_uri}: {snapshot.n_references} faces of {snapshot.n_pictures} pictures, "
         f"{snapshot.n_subjects} labelled people, recognizers {', '.join(snapshot.recognizers)}",
         highlight=False,
     )

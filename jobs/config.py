@@ -17,12 +17,17 @@ from cfanet.config import AnonymizeSettings, Section
 from cfanet.errors import ConfigError, InputError
 from cfanet.images import IMAGE_EXTENSIONS
 
+_IDS = "shard and key"  # what a face's randomness and its reference are named after; another scheme, another digest
+
 
 class SourceSettings(Section):
     """What is read."""
 
-    uri: str = Field("", description="folder of the originals")
-    format: Literal["auto", "webdataset", "folder"] = "auto"
+    uri: str = Field("", description="folder, or s3://bucket/prefix, of the originals")
+    format: Literal["auto", "webdataset", "parquet", "folder"] = "auto"
+    image_columns: tuple[str, ...] = Field(
+        (), description="picture columns of Parquet; default: every column that is binary, or a struct with `bytes`"
+    )
     subject_field: str = Field(
         "identity",
         description="field of a sample's .json member that names the person; used for enrolment only, hashed, never "
@@ -38,10 +43,11 @@ class SourceSettings(Section):
 class DestinationSettings(Section):
     """What is written."""
 
-    uri: str = Field("", description="folder of the released dataset")
+    uri: str = Field("", description="folder, or s3://bucket/prefix, of the released dataset")
     keep_members: tuple[str, ...] = Field(
         (),
-        description="extensions of non-image members that are copied as they are; all others are dropped and counted",
+        description="extensions of non-image members, and columns of Parquet, that are copied as they are; all others "
+        "are dropped and counted",
     )
 
     @field_validator("keep_members")
@@ -68,6 +74,7 @@ class RunSettings(Section):
     database: str | None = Field(None, description="evidence; default: SQLite in DST/_cfanet/evidence.sqlite")
     gallery: str | None = Field(None, description="embeddings of the originals (private); default: DST.gallery")
     max_withheld: float = Field(0.05, ge=0.0, le=1.0, description="share of pictures that may be quarantined")
+    retry_withheld: bool = Field(False, description="try shards again that an earlier run withheld as a whole")
     max_task_retries: int = Field(2, ge=0, le=100, description="new tries for a shard whose worker died")
 
 
@@ -81,19 +88,17 @@ class ReleaseConfig(Section):
     run: RunSettings = RunSettings()
 
     @property
-    def gallery_dir(self) -> Path:
-        """Folder of the private gallery."""
-        return Path(self.run.gallery or f"{self.destination.uri.rstrip('/')}.gallery")
+    def gallery_uri(self) -> str:
+        """Where the private gallery lies: a folder, or an s3:// address."""
+        return self.run.gallery or f"{self.destination.uri.rstrip('/')}.gallery"
 
-    @property
-    def database_url(self) -> str:
-        """SQLAlchemy URL of the evidence."""
-        if self.run.database:
-            return self.run.database
-        from sqlalchemy import URL  # here, because only a run needs it
+    def for_workers(self) -> "ReleaseConfig":
+        """The same without what only the driver needs: the database's URL and the place of the key are secrets."""
+        return self.model_copy(update={"run": self.run.model_copy(update={"database": None, "key_file": None})})
 
-        path = Path(self.destination.uri).resolve() / "_cfanet" / "evidence.sqlite"
-        return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+    def for_driver(self) -> "ReleaseConfig":
+        """The same for the networks that the driver loads only to know their names: its machine may have no GPU."""
+        return self.model_copy(update={"run": self.run.model_copy(update={"gpus_per_worker": 0.0})})
 
     @property
     def device(self) -> str:
@@ -107,8 +112,10 @@ class ReleaseConfig(Section):
         """
         content = {
             "version": code_version(),
+            "ids": _IDS,
             "key": key_fingerprint,
             "keep_members": sorted(self.destination.keep_members),
+            "image_columns": sorted(self.source.image_columns),
             "anonymize": _with_file_digests(self.anonymize.model_dump(mode="json")),
         }
         return canonical_digest(content)
@@ -117,6 +124,7 @@ class ReleaseConfig(Section):
         """SHA-256 of what decides the gallery's content, hex."""
         content = {
             "version": code_version(),
+            "ids": _IDS,
             "detector": self.anonymize.detector.model_dump(mode="json"),
             "max_megapixels": self.anonymize.max_megapixels,
             "generator": self.anonymize.generator,
@@ -124,7 +132,8 @@ class ReleaseConfig(Section):
             "audit": list(self.audit.recognizers),
             "subject_field": self.source.subject_field,
             "label_fields": list(self.source.label_fields),
-            "gallery_schema": 2,
+            "image_columns": sorted(self.source.image_columns),
+            "gallery_schema": 3,
         }
         return canonical_digest(_with_file_digests(content))
 

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from audit.enrol import Enroller, Original, Pseudonyms
+from audit.enrol import Enroller, Original
 from audit.gallery import ShardStamp, write_shard
 from audit.names import name_hashes
 from audit.records import EnrolledPicture
 from cfanet.errors import PictureError
 from jobs.codecs.shard import Refusal, WorkItem
-from jobs.pictures import group_labels, source_pictures, subject_label, wants_labels
+from jobs.gallery_store import GalleryStore
+from jobs.pictures import gallery_id, group_labels, source_pictures, subject_label, wants_labels
 from jobs.plan import codec_for
 from jobs.storage import open_storage
 from jobs.timing import Stopwatch, peak_memory_bytes
@@ -34,7 +35,8 @@ class EnrolWorker:
         tools = context.tools(context.config)
         recognizers = {**tools.loop_recognizers(), **tools.judges()}
         self._context = context
-        self._pseudonyms = Pseudonyms.of_gallery(context.config.gallery_dir)
+        self._gallery = GalleryStore(context.config.gallery_uri)
+        self._pseudonyms = self._gallery.pseudonyms()
         self._enroller = Enroller(tools.detector(), recognizers, self._pseudonyms)
 
     def process(self, item: WorkItem) -> Enrolled:
@@ -43,7 +45,7 @@ class EnrolWorker:
         pictures: list[EnrolledPicture] = []
         names: frozenset[str] = frozenset()
         undecodable = 0
-        for sample in codec_for(item.format).read(open_storage(config.source.uri), item, wants_labels):
+        for sample in codec_for(item.format, config).read(open_storage(config.source.uri), item, wants_labels):
             if isinstance(sample, Refusal):
                 continue  # anonymization reads it again and records it
             label = subject_label(sample, config.source.subject_field)
@@ -56,8 +58,8 @@ class EnrolWorker:
                     undecodable += 1
                     continue
                 with clock.step("embed"):
-                    pixels = original.picture.pixels
-                    face = Original(original.id, original.sha256, pixels, label, labels=labels)
+                    pixels, key = original.picture.pixels, gallery_id(item, original.id)
+                    face = Original(key, original.sha256, pixels, label, labels=labels)
                     try:
                         pictures += self._enroller.enrol([face])
                     except (
@@ -66,8 +68,8 @@ class EnrolWorker:
                         RuntimeError,
                     ):  # not enrolled: anonymization withholds what it cannot find here
                         undecodable += 1
-        with clock.step("write"):
-            write_shard(config.gallery_dir, item.shard, pictures, stamp_of(self._context, item), names)
+        with clock.step("write"), self._gallery.draft(item.shard) as folder:
+            write_shard(folder, item.shard, pictures, stamp_of(self._context, item), names)
         faces = sum(len(picture.faces) for picture in pictures)
         return Enrolled(len(pictures), faces, undecodable, clock.seconds, peak_memory_bytes())
 

@@ -1,22 +1,20 @@
 """What else the output holds: names in file names and members, raw copies of pictures, files that nobody recorded."""
 
-import hashlib
 import tarfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from audit.duplicates import Originals
-from audit.enrol import Pseudonyms
-from audit.gallery import read_names
+from audit.gallery import read_fingerprints, read_names, read_shard
 from audit.names import NameFinder
-from audit.records import Finding
+from audit.records import EnrolledPicture, Finding
 from cfanet.errors import PictureError
 from cfanet.images import decode
-from jobs.codecs.shard import Sample, printable
+from jobs.codecs.shard import Sample, WorkItem, printable
 from jobs.config import ReleaseConfig
+from jobs.gallery_store import GalleryStore
 from jobs.manifest import Manifest
-from jobs.pictures import looks_like_picture
-from jobs.storage import PRIVATE_FOLDER, LocalStorage
+from jobs.pictures import gallery_id, looks_like_picture
+from jobs.storage import PRIVATE_FOLDER, Storage
 
 _SOI = b"\xff\xd8\xff"  # a JPEG begins; inside another file: a thumbnail
 _RECORDS = ("manifest/", "ledger/", "quarantine/", "tmp/", "evidence.sqlite")
@@ -28,15 +26,21 @@ class LeakScanner:
 
     def __init__(self, config: ReleaseConfig) -> None:
         """Search for the people and the pictures of the configured gallery."""
-        gallery = config.gallery_dir
-        self._names = NameFinder(Pseudonyms.of_gallery(gallery), read_names(gallery))
-        self._originals = Originals(gallery, config.audit.near_duplicate_correlation)
+        self._gallery = GalleryStore(config.gallery_uri)
+        with self._gallery.whole() as folder:
+            self._names = NameFinder(self._gallery.pseudonyms(), read_names(folder))
+            entries = read_fingerprints(folder)
+        self._originals = Originals(entries, self._enrolled, config.audit.near_duplicate_correlation)
         self._max_megapixels = config.audit.max_megapixels
 
-    def sample(self, sample: Sample) -> Iterator[Finding]:
-        """Findings in one released sample; members must have been read."""
+    def _enrolled(self, shard: str) -> list[EnrolledPicture]:
+        with self._gallery.shard(shard) as folder:
+            return read_shard(folder, shard)
+
+    def sample(self, item: WorkItem, sample: Sample) -> Iterator[Finding]:
+        """Findings in one released sample of a work item; members must have been read."""
         for member in sample.members:
-            own = sample.picture_id(member) if member.is_picture else ""
+            own = gallery_id(item, sample.picture_id(member)) if member.is_picture else ""
             yield from self.member(printable(member.name), member.data or b"", own)
 
     def member(self, name: str, data: bytes, own_key: str = "") -> Iterator[Finding]:
@@ -60,42 +64,33 @@ class LeakScanner:
         for found in self._originals.find(pixels, own_key):
             yield Finding("near_duplicate", name, f"{words} {found.reference_id}")
 
-    def strays(self, destination: LocalStorage, manifests: Iterable[Manifest], release_file: str) -> list[Finding]:
+    def strays(self, destination: Storage, manifests: Iterable[Manifest], release_file: str) -> list[Finding]:
         """Files of the destination that no manifest mentions, and what they hold."""
         known = {output.path for manifest in manifests for output in manifest.outputs} | {release_file}
         paths = [entry.path for entry in destination.list() if entry.path not in known]
-        private = destination.root / PRIVATE_FOLDER
-        records = [p.relative_to(private).as_posix() for p in sorted(private.rglob("*")) if p.is_file()]
-        paths += [
-            f"{PRIVATE_FOLDER}/{path}"
-            for path in records
-            if path not in _RECORD_FILES and not path.startswith(_RECORDS)
-        ]
+        for entry in destination.list(PRIVATE_FOLDER):
+            name = entry.path.removeprefix(f"{PRIVATE_FOLDER}/")
+            if name not in _RECORD_FILES and not name.startswith(_RECORDS):
+                paths.append(entry.path)
         found: list[Finding] = []
         for path in paths:
             found.append(Finding("stray", printable(path), "no manifest mentions this file"))
-            for name, data in _contents(destination.root / path, printable(path)):
+            for name, data in _contents(destination, path):
                 found += self.member(name, data)
         return found
 
 
-def _contents(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
+def _contents(destination: Storage, path: str) -> Iterator[tuple[str, bytes]]:
     """The file itself, or the members of a tar."""
-    if tarfile.is_tarfile(path):
-        with tarfile.open(path) as archive:
-            for header in archive:
-                file = archive.extractfile(header)
-                if file is not None:
-                    yield f"{name}/{printable(header.name)}", file.read()
-        return
-    yield name, path.read_bytes()
-
-
-def files_digests(root: Path, paths: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of files by path; a missing one is left out."""
-    found = {}
-    for path in paths:
-        if (root / path).is_file():
-            with (root / path).open("rb") as file:
-                found[path] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    name = printable(path)
+    with destination.open_read(path) as stored:
+        if tarfile.is_tarfile(stored):
+            stored.seek(0)
+            with tarfile.open(fileobj=stored) as archive:
+                for header in archive:
+                    file = archive.extractfile(header)
+                    if file is not None:
+                        yield f"{name}/{printable(header.name)}", file.read()
+            return
+        stored.seek(0)
+        yield name, stored.read()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from cfanet.config import Section
-from jobs.storage import PRIVATE_FOLDER, LocalStorage, Storage, read_bytes, write_bytes
+from jobs.storage import PRIVATE_FOLDER, Storage, read_bytes, write_bytes
 
 _FOLDER = f"{PRIVATE_FOLDER}/manifest"
 SCHEMA_VERSION = 1
@@ -62,6 +62,7 @@ class Manifest(Section):
     ledger_sha256: str
     seconds: dict[str, float]  # by step of the work
     peak_memory_bytes: int
+    withheld: str = ""  # why the whole shard is withheld; "" for one that was processed
 
     def is_current(self, destination: Storage, source_etag: str, config_digest: str) -> bool:
         """True when the shard was made from this source with this configuration and its files are still there."""
@@ -92,8 +93,8 @@ def delete_manifest(destination: Storage, shard: str) -> None:
     destination.delete(f"{_FOLDER}/{shard}.json")
 
 
-def manifest_names(destination: LocalStorage) -> Iterator[str]:
-    """Shards that have a manifest."""
-    folder = destination.root / _FOLDER
-    for path in sorted(folder.rglob("*.json")):
-        yield path.relative_to(folder).as_posix().removesuffix(".json")
+def manifest_names(destination: Storage) -> Iterator[str]:
+    """Shards that have a manifest, in sorted order of their files."""
+    for entry in destination.list(_FOLDER):
+        if entry.path.endswith(".json"):
+            yield entry.path.removeprefix(f"{_FOLDER}/").removesuffix(".json")

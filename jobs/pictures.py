@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from audit.records import EnrolledPicture
 from cfanet.errors import PictureError
 from cfanet.images import Picture, decode
-from jobs.codecs.shard import Member, Sample, is_picture_extension
+from jobs.codecs.shard import Member, Sample, WorkItem, is_picture_extension
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,20 @@ class SourcePicture:
     picture: Picture | None
     reason: str = ""
     detail: str = ""
+
+
+def gallery_id(item: WorkItem, picture_id: str) -> str:
+    """A picture's name in gallery and seeds, unique in the dataset: two tars may hold the same key.
+
+    Paths of loose files, and the row names of Parquet, are unique already; a path must not depend on the grouping.
+    """
+    return f"{item.shard}/{picture_id}" if item.format == "webdataset" else picture_id
+
+
+def enrolled_by_picture(item: WorkItem, enrolled: Iterable[EnrolledPicture]) -> dict[str, EnrolledPicture]:
+    """Enrolled pictures of one item by their names in that item."""
+    prefix = gallery_id(item, "")
+    return {picture.sample_key.removeprefix(prefix): picture for picture in enrolled}
 
 
 def source_pictures(sample: Sample, max_megapixels: float) -> list[SourcePicture]:

@@ -12,7 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import ray
@@ -35,6 +35,8 @@ class ShardReport(Generic[R]):
     shard: str
     result: R | None
     error: str = ""  # one sentence
+    poison: bool = False  # the item itself is to blame, as far as one can tell: not the configuration, not the storage
+    died: bool = False  # its worker process died on every try
 
 
 def run_stage(worker: type[Worker[R]], context: JobContext, items: Sequence[WorkItem]) -> Iterator[ShardReport[R]]:
@@ -43,6 +45,7 @@ def run_stage(worker: type[Worker[R]], context: JobContext, items: Sequence[Work
     A configuration or weights error in a worker's constructor is raised: no item could have succeeded.
     """
     waiting = {item.shard for item in items}
+    context = replace(context, config=context.config.for_workers())
     for row in _rows(worker, context, items) if items else ():
         outcome = pickle.loads(row["outcome"])
         if isinstance(outcome, CfanetError):
@@ -50,7 +53,8 @@ def run_stage(worker: type[Worker[R]], context: JobContext, items: Sequence[Work
         waiting.discard(outcome.shard)
         yield outcome
     for shard in sorted(waiting):
-        yield ShardReport(shard, None, "its worker process died on every try (out of memory, perhaps)")
+        tries = 1 + context.config.run.max_task_retries
+        yield ShardReport(shard, None, f"its worker process died {tries} times (out of memory, perhaps)", True, True)
 
 
 def _rows(worker: type[Worker[R]], context: JobContext, items: Sequence[WorkItem]) -> Iterator[dict[str, Any]]:
@@ -115,7 +119,7 @@ class _ShardActor:
             outcome = ShardReport(item.shard, self._worker.process(item))
         except Exception as error:  # becomes the item's status: nothing is swallowed
             log.debug("shard %s failed\n%s", item.shard, traceback.format_exc())
-            outcome = ShardReport(item.shard, None, _last_line(error))
+            outcome = ShardReport(item.shard, None, _last_line(error), not isinstance(error, CfanetError | OSError))
         return {"outcome": [pickle.dumps(outcome)]}
 
 

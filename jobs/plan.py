@@ -1,23 +1,21 @@
 """What is there to do: the source's work items, and which of them a destination already holds."""
 
-import os
-import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cfanet.errors import ConfigError, InputError
 from jobs.codecs.folder import FolderCodec, extension_of, group_files
+from jobs.codecs.parquet import ParquetCodec, check_columns
 from jobs.codecs.shard import ShardCodec, WorkItem, is_picture_extension, printable, unsafe_name
 from jobs.codecs.webdataset import WebDatasetCodec
 from jobs.config import ReleaseConfig
 from jobs.manifest import Manifest, manifest_names, read_manifest
-from jobs.storage import PRIVATE_FOLDER, Entry, LocalStorage, open_storage
+from jobs.storage import PRIVATE_FOLDER, Entry, Storage, lies_inside, open_storage
 
 RUN_FILE = f"{PRIVATE_FOLDER}/run.json"
 RELEASE_FILE = "RELEASE.json"
-_CODECS: Mapping[str, type[ShardCodec]] = {"webdataset": WebDatasetCodec, "folder": FolderCodec}
+_SHARD_ENDS: Mapping[str, str] = {"webdataset": ".tar", "parquet": ".parquet"}
 
 
 @dataclass(frozen=True)
@@ -30,14 +28,21 @@ class Plan:
     ignored: Mapping[str, int]  # files of the source that belong to no work item, by extension
 
     @property
+    def examined(self) -> tuple[WorkItem, ...]:
+        """The items that are not withheld as a whole by an earlier run."""
+        return tuple(item for item in self.items if item.shard not in self.done or not self.done[item.shard].withheld)
+
+    @property
     def todo(self) -> tuple[WorkItem, ...]:
         """The items still to be anonymized."""
         return tuple(item for item in self.items if item.shard not in self.done)
 
 
-def codec_for(name: str) -> ShardCodec:
+def codec_for(name: str, config: ReleaseConfig) -> ShardCodec:
     """The codec of a format."""
-    return _CODECS[name]()
+    if name == ParquetCodec.name:
+        return ParquetCodec(frozenset(config.destination.keep_members), config.source.image_columns)
+    return WebDatasetCodec() if name == WebDatasetCodec.name else FolderCodec()
 
 
 def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mapping[str, int]]:
@@ -47,46 +52,52 @@ def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mappi
     """
     uri = config.source.uri
     storage = open_storage(uri)
-    if not storage.root.is_dir():
-        raise InputError(f"SRC {uri} is not a folder: give the folder that holds the dataset")
+    storage.check_source()
     entries = [entry for entry in storage.list() if entry.path != RELEASE_FILE]
-    shards = [entry for entry in entries if entry.path.lower().endswith(".tar")]
-    pictures = [entry for entry in entries if is_picture_extension(extension_of(entry.path))]
-    name = config.source.format if config.source.format != "auto" else _recognise(uri, shards, pictures)
-    if name == "webdataset":
-        if not shards:
-            raise InputError(f"SRC {uri} holds no .tar shard: set source.format, or give another folder")
-        others = Counter(extension_of(entry.path) for entry in entries if not entry.path.lower().endswith(".tar"))
-        return name, _shard_items(uri, shards), dict(others)
-    if not pictures:
-        raise InputError(f"SRC {uri} holds no picture: set source.format, or give another folder")
-    return name, tuple(group_files(entries, config.run.files_per_shard)), {}
+    found = {name: [e for e in entries if e.path.lower().endswith(end)] for name, end in _SHARD_ENDS.items()}
+    found[FolderCodec.name] = [entry for entry in entries if is_picture_extension(extension_of(entry.path))]
+    name = config.source.format if config.source.format != "auto" else _recognise(uri, found)
+    if not found[name]:
+        raise InputError(f"SRC {uri} holds no {_word(name)}: set source.format, or give another folder")
+    if name == FolderCodec.name:
+        return name, tuple(group_files(entries, config.run.files_per_shard)), {}
+    items, shards = _shard_items(uri, name, found[name]), {entry.path for entry in found[name]}
+    codec = codec_for(name, config)
+    if isinstance(codec, ParquetCodec):
+        check_columns(codec, storage, items[0])
+    return name, items, dict(Counter(extension_of(entry.path) for entry in entries if entry.path not in shards))
 
 
-def _recognise(uri: str, shards: Sequence[Entry], pictures: Sequence[Entry]) -> str:
-    if shards and pictures:
+def _word(name: str) -> str:
+    return f"{_SHARD_ENDS[name]} shard" if name in _SHARD_ENDS else "picture"
+
+
+def _recognise(uri: str, found: Mapping[str, Sequence[Entry]]) -> str:
+    there = [name for name, entries in found.items() if entries]
+    if len(there) > 1:
         raise InputError(
-            f"SRC {uri} holds both .tar shards and loose pictures: set source.format to webdataset or folder, "
-            "or separate them"
+            f"SRC {uri} holds both {_word(there[0])}s and {_word(there[1])}s: set source.format to {there[0]} or "
+            f"{there[1]}, or separate them"
         )
-    if not shards and not pictures:
-        raise InputError(f"SRC {uri} holds no .tar shard and no picture: give the folder that holds the dataset")
-    return "webdataset" if shards else "folder"
+    if not there:
+        raise InputError(f"SRC {uri} holds no .tar or .parquet shard and no picture: give the folder of the dataset")
+    return there[0]
 
 
-def _shard_items(uri: str, shards: Sequence[Entry]) -> tuple[WorkItem, ...]:
+def _shard_items(uri: str, name: str, shards: Sequence[Entry]) -> tuple[WorkItem, ...]:
+    end = _SHARD_ENDS[name]
     for entry in shards:
         if unsafe_name(entry.path):
             raise InputError(f"SRC {uri} holds {printable(entry.path)!r}: {unsafe_name(entry.path)}; rename it")
-    items = tuple(WorkItem(entry.path[: -len(".tar")], "webdataset", (entry,), entry.etag) for entry in shards)
+    items = tuple(WorkItem(entry.path[: -len(end)], name, (entry,), entry.etag) for entry in shards)
     repeated = [name for name, count in Counter(item.shard for item in items).items() if count > 1]
     if repeated:
-        raise InputError(f"SRC {uri} holds {repeated[0]!r} twice, with .tar in different spellings: rename one")
+        raise InputError(f"SRC {uri} holds {repeated[0]!r} twice, with {end} in different spellings: rename one")
     return items
 
 
-def make_plan(config: ReleaseConfig, key_fingerprint: str) -> Plan:
-    """List the source, check the destination, and compare the two.
+def make_plan(config: ReleaseConfig, key_fingerprint: str, write: bool = True) -> Plan:
+    """List the source, check the destination, and compare the two; without `write`, only by reading.
 
     InputError when the destination is the source, lies inside it, is not writable, or holds anything that this
     dataset's release would not write.
@@ -95,15 +106,20 @@ def make_plan(config: ReleaseConfig, key_fingerprint: str) -> Plan:
     _check_places(config)
     destination = open_storage(config.destination.uri)
     _check_contents(destination, items)
-    _check_writable(destination.root)
-    return Plan(name, items, _done(destination, items, config.digest(key_fingerprint)), ignored)
+    if write:
+        destination.check_writable()
+    return Plan(name, items, _done(destination, items, config, key_fingerprint), ignored)
 
 
-def _done(destination: LocalStorage, items: Sequence[WorkItem], digest: str) -> dict[str, Manifest]:
-    done = {}
+def _done(
+    destination: Storage, items: Sequence[WorkItem], config: ReleaseConfig, key_fingerprint: str
+) -> dict[str, Manifest]:
+    done, digest = {}, config.digest(key_fingerprint)
     for item in items:
         manifest = read_manifest(destination, item.shard)
-        if manifest is not None and manifest.is_current(destination, item.etag, digest):
+        if manifest is None or (manifest.withheld and config.run.retry_withheld):
+            continue
+        if manifest.is_current(destination, item.etag, digest):
             done[item.shard] = manifest
     return done
 
@@ -115,8 +131,10 @@ def finished(config: ReleaseConfig) -> tuple[tuple[WorkItem, ...], dict[str, Man
     """
     name, items, _ = read_source(config)
     destination = open_storage(config.destination.uri)
-    if not destination.root.is_dir():
-        raise InputError(f"DST {config.destination.uri} does not exist: run `cfanet anonymize` first")
+    if destination.entry(RUN_FILE) is None:
+        raise InputError(
+            f"DST {config.destination.uri} does not exist or holds no run of this tool: run `cfanet anonymize` first"
+        )
     manifests = {}
     for item in items:
         manifest = read_manifest(destination, item.shard)
@@ -130,38 +148,22 @@ def finished(config: ReleaseConfig) -> tuple[tuple[WorkItem, ...], dict[str, Man
 
 
 def _check_places(config: ReleaseConfig) -> None:
-    if not config.destination.uri:
-        raise InputError("DST is missing: name the folder for the released dataset")
-    source = Path(config.source.uri).resolve()
-    destination = Path(config.destination.uri).resolve()
-    gallery = config.gallery_dir.resolve()
-    if destination == source or destination.is_relative_to(source) or source.is_relative_to(destination):
+    source, destination, gallery = config.source.uri, config.destination.uri, config.gallery_uri
+    if not destination:
+        raise InputError("DST is missing: name the folder, or the s3:// address, for the released dataset")
+    if lies_inside(destination, source) or lies_inside(source, destination):
         raise InputError(f"DST {destination} and SRC {source} lie inside each other: give a separate folder as DST")
     for place, name in ((destination, "DST"), (source, "SRC")):
-        if gallery.is_relative_to(place):
+        if lies_inside(gallery, place):
             raise ConfigError(
                 f"run.gallery {gallery} lies inside {name}: it holds biometric data of the originals, keep it elsewhere"
             )
 
 
-def _check_writable(root: Path) -> None:
-    try:
-        (root / PRIVATE_FOLDER).mkdir(parents=True, exist_ok=True)
-        probe = root / PRIVATE_FOLDER / f"probe-{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"DST {root} is not writable ({os.strerror(error.errno or 0)}): choose another folder"
-        ) from error
-
-
-def _check_contents(destination: LocalStorage, items: Sequence[WorkItem]) -> None:
+def _check_contents(destination: Storage, items: Sequence[WorkItem]) -> None:
     """What lies in the destination must be exactly what this release would write there: anything else is unaudited."""
-    if destination.root.exists() and not destination.root.is_dir():
-        raise InputError(f"DST {destination.uri} is a file: name a folder")
     expected = {entry.path for item in items for entry in item.files} | {RELEASE_FILE}
-    ours = (destination.root / RUN_FILE).is_file()
+    ours = destination.entry(RUN_FILE) is not None
     for entry in destination.list():
         if not ours:
             raise InputError(f"DST {destination.uri} is not empty and no release of this tool: choose an empty folder")
@@ -171,6 +173,6 @@ def _check_contents(destination: LocalStorage, items: Sequence[WorkItem]) -> Non
             )
 
 
-def stale_records(destination: LocalStorage, items: Sequence[WorkItem]) -> list[str]:
+def stale_records(destination: Storage, items: Sequence[WorkItem]) -> list[str]:
     """Names of shards recorded in the destination that the source no longer has."""
     return sorted(set(manifest_names(destination)) - {item.shard for item in items})

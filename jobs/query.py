@@ -5,16 +5,18 @@ from rich.table import Table
 from audit.evidence import Evidence
 from cfanet.errors import InputError
 from jobs.config import ReleaseConfig
+from jobs.evidence_file import evidence_url
 from jobs.run import read_run_record
 from jobs.storage import open_storage
 
 
 def answer(config: ReleaseConfig, name: str) -> Table:
     """One query about the latest run of a destination; InputError for an unknown name or unjudged data."""
-    run_id = str((read_run_record(open_storage(config.destination.uri)) or {}).get("run_id", ""))
+    destination = open_storage(config.destination.uri)
+    run_id = str((read_run_record(destination) or {}).get("run_id", ""))
     if not run_id:
         raise InputError(f"DST {config.destination.uri} was never judged: run `cfanet audit` first")
-    with Evidence(config.database_url) as evidence:
+    with evidence_url(config, destination) as url, Evidence(url) as evidence:
         columns, rows = evidence.ask(name, run_id)
     table = Table(*columns, box=None, header_style="bold", title=f"{name}: {len(rows)} rows")
     for row in rows:

@@ -96,9 +96,14 @@ class ShardRecord:
         )
 
     def close(
-        self, destination: Storage, context: JobContext, model_digest: str, outputs: Sequence[OutputFile]
+        self,
+        destination: Storage,
+        context: JobContext,
+        model_digest: str,
+        outputs: Sequence[OutputFile],
+        withheld: str = "",
     ) -> Manifest:
-        """Write ledger and quarantine list, and the manifest last."""
+        """Write ledger and quarantine list, and the manifest last; `withheld` says why the whole shard is."""
         counts = self.counts()
         if counts.quarantined != len(self._withheld):
             raise CfanetError(
@@ -126,6 +131,7 @@ class ShardRecord:
             ledger_sha256=ledger_sha256,
             seconds=self.clock.seconds,
             peak_memory_bytes=peak_memory_bytes(),
+            withheld=withheld,
         )
         write_manifest(destination, manifest)
         return manifest

@@ -1,7 +1,6 @@
 """The whole job: anonymize, enrol, audit, gate, report. One function for the command line, Ray jobs and notebooks."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from audit.gate import Verdict
 from cfanet.errors import GateRefused, WithheldError
@@ -22,9 +21,9 @@ class Outcome:
     verdict: Verdict | None  # None when nothing was judged
 
     @property
-    def report_path(self) -> Path:
-        """The report for people."""
-        return self.run.storage.root / PRIVATE_FOLDER / "report.html"
+    def report_uri(self) -> str:
+        """Where the report for people is."""
+        return f"{self.run.storage.uri}/{PRIVATE_FOLDER}/report.html"
 
     @property
     def withheld_share(self) -> float:
@@ -39,7 +38,7 @@ class Outcome:
         if self.withheld_share > limit:
             raise WithheldError(
                 f"{counts.quarantined} of {counts.pictures} pictures are withheld, more than run.max_withheld = "
-                f"{limit:g} allows; the reasons are in {self.run.storage.root / PRIVATE_FOLDER / 'quarantine'}"
+                f"{limit:g} allows; the reasons are in {self.run.storage.uri}/{PRIVATE_FOLDER}/quarantine"
             )
 
 

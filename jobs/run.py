@@ -11,11 +11,12 @@ from typing import Any
 
 from cfanet.seeds import SeedKey
 from jobs.config import ReleaseConfig, code_version
+from jobs.evidence_file import check_database
 from jobs.ledger import ledger_path
 from jobs.manifest import Counts, Manifest, delete_manifest
 from jobs.plan import RELEASE_FILE, RUN_FILE, Plan, finished, make_plan, stale_records
 from jobs.quarantine import quarantine_path
-from jobs.storage import LocalStorage, open_storage, read_bytes, write_bytes
+from jobs.storage import Storage, open_storage, read_bytes, write_bytes
 from jobs.timing import peak_memory_bytes
 from jobs.tools import RealTools, Tools
 from jobs.worker import JobContext
@@ -30,13 +31,14 @@ class Run:
 
     context: JobContext
     plan: Plan
-    storage: LocalStorage  # the destination
+    storage: Storage  # the destination
     started_at: str
     status: str = "running"
     manifests: dict[str, Manifest] = field(default_factory=dict)  # of every shard that is done
     stage_seconds: dict[str, float] = field(default_factory=dict)  # wall clock
     step_seconds: dict[str, float] = field(default_factory=dict)  # summed over workers
     worker_peak_bytes: int = 0
+    poison: dict[str, str] = field(default_factory=dict)  # shards to be withheld as a whole, and why
 
     @property
     def config(self) -> ReleaseConfig:
@@ -47,6 +49,11 @@ class Run:
     def counts(self) -> Counts:
         """Sums over all shards that are done."""
         return sum((manifest.counts for manifest in self.manifests.values()), Counts())
+
+    @property
+    def withheld_shards(self) -> list[str]:
+        """Shards that are withheld as a whole."""
+        return sorted(shard for shard, manifest in self.manifests.items() if manifest.withheld)
 
     @property
     def key_fingerprints(self) -> list[str]:
@@ -88,7 +95,11 @@ class Run:
             "key_kept": self.config.run.key_file is not None,
             "gallery_digest": self.context.gallery_digest,
             "format": self.plan.format,
-            "shards": {"planned": len(self.plan.items), "done": len(self.manifests)},
+            "shards": {
+                "planned": len(self.plan.items),
+                "done": len(self.manifests) - len(self.withheld_shards),
+                "withheld": len(self.withheld_shards),
+            },
             "ignored_files": dict(self.plan.ignored),
             "counts": self.counts.model_dump(),
             "stage_seconds": self.stage_seconds,
@@ -98,8 +109,16 @@ class Run:
         }
 
 
+def dry_run(config: ReleaseConfig) -> Plan:
+    """The plan that `open_run` would follow; nothing is written."""
+    check_database(config)
+    kept = config.run.key_file
+    return make_plan(config, SeedKey.from_file(Path(kept)).fingerprint if kept else "", write=False)
+
+
 def open_run(config: ReleaseConfig, tools: type[Tools] = RealTools) -> Run:
     """Plan a run and claim its destination; nothing of the destination's data is changed yet."""
+    check_database(config)
     kept = config.run.key_file
     key = SeedKey.from_file(Path(kept)) if kept else SeedKey.random()
     fingerprint = key.fingerprint if kept else ""
@@ -136,7 +155,7 @@ def forget_release(run: Run) -> None:
         delete_manifest(run.storage, shard)
 
 
-def read_run_record(storage: LocalStorage) -> dict[str, Any] | None:
+def read_run_record(storage: Storage) -> dict[str, Any] | None:
     """What `run.json` says; None when there is none."""
     try:
         record = json.loads(read_bytes(storage, RUN_FILE))
@@ -153,7 +172,7 @@ def config_record(config: ReleaseConfig) -> dict[str, Any]:
     return values
 
 
-def recorded_config(storage: LocalStorage) -> dict[str, Any] | None:
+def recorded_config(storage: Storage) -> dict[str, Any] | None:
     """The configuration a destination was made with, without private places; None when there is no record."""
     config = (read_run_record(storage) or {}).get("config")
     if not isinstance(config, dict):

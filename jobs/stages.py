@@ -3,36 +3,36 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 from audit.calibration import Calibration
 from audit.calibration_store import calibrated
 from audit.evidence import Evidence
-from audit.gallery import Snapshot, gallery_rows, has_shard, seal
-from audit.gate import Verdict, decide
-from audit.metrics import measure
+from audit.gallery import ShardStamp, Snapshot, gallery_rows, has_shard, seal, write_shard
+from audit.gate import Verdict
 from audit.records import ModelInfo, RunInfo
-from audit.release import ReleaseContents, file_digests, settle_release
-from audit.report import build_report, write_report
 from cfanet.errors import CfanetError
 from cfanet.records import Recognizer
 from jobs.anonymize import AnonymizeWorker
 from jobs.attacks import forget_probes, run_attacks
-from jobs.audit import AuditContext, AuditWorker
+from jobs.audit import AuditContext, AuditResult, AuditWorker
 from jobs.codecs.shard import WorkItem
+from jobs.conclude import conclude, settle
 from jobs.config import canonical_json, code_version
-from jobs.enrol import EnrolWorker, stamp_of
+from jobs.enrol import Enrolled, EnrolWorker, stamp_of
+from jobs.evidence_file import evidence_url
+from jobs.gallery_store import GalleryStore
 from jobs.leaks import LeakScanner
-from jobs.manifest import Counts
-from jobs.pipeline import run_stage
+from jobs.manifest import Counts, Manifest
+from jobs.pipeline import ShardReport, run_stage
 from jobs.plan import RELEASE_FILE, finished
 from jobs.progress import Progress
-from jobs.run import Run, config_record, forget_release, now
-from jobs.storage import PRIVATE_FOLDER
-from jobs.verify import write_run_chain
-from jobs.worker import JobContext
+from jobs.run import Run, config_record, forget_release
+from jobs.withhold import WithholdContext, WithholdWorker
+from jobs.worker import JobContext, Worker
 
+R = TypeVar("R")
 ENROL, ANONYMIZE, AUDIT = "enrol the originals", "anonymize", "audit"
 
 
@@ -51,54 +51,104 @@ Noted = Callable[[str, dict[str, float], int], None]
 def enrol(run: Run, progress: Progress) -> Snapshot:
     """Put the faces of all originals into the private gallery, and seal it."""
     with _timed(run, "enrol"):
-        snapshot = enrol_items(run.context, run.plan.items, progress, run.note_worker)
+        snapshot, failures = enrol_items(run.context, run.plan.examined, progress, run.note_worker)
+        run.poison |= _poison(ENROL, failures, len(run.plan.examined))
         run.seal(snapshot.sha256)
         return snapshot
 
 
-def enrol_items(context: JobContext, items: Sequence[WorkItem], progress: Progress, note: Noted) -> Snapshot:
-    """Enrol the items that the gallery does not hold as they are now, and seal it."""
-    directory = context.config.gallery_dir
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    todo = [item for item in items if not has_shard(directory, item.shard, stamp_of(context, item))]
-    failures: dict[str, str] = {}
+def enrol_items(
+    context: JobContext, items: Sequence[WorkItem], progress: Progress, note: Noted
+) -> tuple[Snapshot, dict[str, ShardReport[Any]]]:
+    """Enrol the items that the gallery does not hold as they are now, and seal it; returns what failed as well."""
+    gallery = GalleryStore(context.config.gallery_uri)
+    gallery.create()
+    with gallery.whole() as folder:
+        todo = [item for item in items if not has_shard(folder, item.shard, stamp_of(context, item))]
     with progress.stage(ENROL, len(todo), len(items) - len(todo)) as stage:
-        for report in run_stage(EnrolWorker, context, todo):
-            if report.result is None:
-                failures[report.shard] = report.error
-                continue
-            note("enrol", report.result.seconds, report.result.peak_memory_bytes)
-            stage.advance(Counts(pictures=report.result.pictures, faces=report.result.faces))
-    _raise_failures(ENROL, failures)
-    return seal(directory)
+
+        def take(shard: str, done: Enrolled) -> None:
+            note("enrol", done.seconds, done.peak_memory_bytes)
+            stage.advance(Counts(pictures=done.pictures, faces=done.faces))
+
+        failures = _run(EnrolWorker, context, todo, take)
+    for shard in failures:  # nobody of it can be recognised, and nothing of it will be released
+        with gallery.draft(shard) as folder:
+            write_shard(folder, shard, [], ShardStamp("not enrolled", ""))
+    with gallery.whole() as folder:
+        return seal(folder), failures
 
 
 def anonymize(run: Run, progress: Progress) -> None:
-    """Make every shard that is not done yet, and note the manifest of each."""
+    """Make every shard that is not done yet, or withhold it as a whole, and note the manifest of each.
+
+    CfanetError when some are neither: nothing is ever left out.
+    """
     with _timed(run, "anonymize"):
-        todo = run.plan.todo
-        if todo:
+        todo = [item for item in run.plan.todo if item.shard not in run.poison]
+        if run.plan.todo:
             forget_release(run)
-        failures: dict[str, str] = {}
         with progress.stage(ANONYMIZE, len(todo), len(run.manifests)) as stage:
-            for report in run_stage(AnonymizeWorker, run.context, todo):
-                if report.result is None:
-                    failures[report.shard] = report.error
-                    continue
-                run.manifests[report.shard] = report.result
-                run.note_worker("anonymize", report.result.seconds, report.result.peak_memory_bytes)
-                stage.advance(report.result.counts)
-        _raise_failures(ANONYMIZE, failures)
+
+            def take(shard: str, done: Manifest) -> None:
+                run.manifests[shard] = done
+                run.note_worker("anonymize", done.seconds, done.peak_memory_bytes)
+                stage.advance(done.counts)
+
+            failures = _run(AnonymizeWorker, run.context, todo, take)
+        run.poison |= _poison(ANONYMIZE, failures, len(todo))
+        _withhold(run, progress)
+        missing = {item.shard: "it has no manifest" for item in run.plan.items if item.shard not in run.manifests}
+        raise_failures(ANONYMIZE, missing)
+
+
+def _withhold(run: Run, progress: Progress) -> None:
+    """Record the shards that broke their workers as withheld."""
+    items = [item for item in run.plan.items if item.shard in run.poison]
+    if not items:
+        return
+    for item in items:
+        progress.say(f"shard {item.shard!r} is withheld as a whole: {run.poison[item.shard]}")
+    context = WithholdContext(**_values(run.context), reasons=dict(run.poison))
+    failures = _run(WithholdWorker, context, items, run.manifests.__setitem__)
+    raise_failures(ANONYMIZE, {shard: report.error for shard, report in failures.items()})
+
+
+def _run(
+    worker: type[Worker[R]], context: JobContext, items: Sequence[WorkItem], take: Callable[[str, R], None]
+) -> dict[str, ShardReport[Any]]:
+    """Run a stage; what failed without killing its worker is tried once more at the end. Returns what failed."""
+    failed: dict[str, ShardReport[Any]] = {}
+    for again in (False, True):
+        todo = [item for item in items if item.shard in failed and not failed[item.shard].died] if again else items
+        for report in run_stage(worker, context, todo):
+            if report.result is None:
+                failed[report.shard] = report
+            else:
+                failed.pop(report.shard, None)
+                take(report.shard, report.result)
+    return failed
+
+
+def _poison(stage: str, failures: Mapping[str, ShardReport[Any]], tried: int) -> dict[str, str]:
+    """Shards to be withheld, and why; raises when it is not their fault: storage, configuration, all fail."""
+    others = {shard: report.error for shard, report in failures.items() if not report.poison}
+    raise_failures(stage, others)
+    reasons = {shard: report.error for shard, report in failures.items()}
+    if 1 < len(reasons) == tried:
+        raise_failures(stage, reasons)
+    return reasons
 
 
 def calibrate_judges(run: Run, progress: Progress) -> Bench:
     """Load the judges and take their thresholds; done early, so that a missing one does not cost a whole run."""
     with _timed(run, "calibrate"):
         settings = run.config.audit
-        judges = run.context.tools(run.config).judges()
-        calibrations = tuple(
-            calibrated(judge, run.config.gallery_dir, run.context.gallery_digest, settings) for judge in judges.values()
-        )
+        judges = run.context.tools(run.config.for_driver()).judges()
+        with GalleryStore(run.config.gallery_uri).whole() as folder:
+            calibrations = tuple(
+                calibrated(judge, folder, run.context.gallery_digest, settings) for judge in judges.values()
+            )
         for found in calibrations:
             text = f"judge {found.recognizer}: same person from similarity {found.threshold:.3f} on"
             progress.say(f"{text} (FMR {found.fmr:g}, {found.source})")
@@ -110,76 +160,54 @@ def audit(run: Run, snapshot: Snapshot, bench: Bench, progress: Progress) -> Ver
     with _timed(run, "audit"):
         # Read back from the destination: what this run believes to have written does not count.
         _, run.manifests, _ = finished(run.config)
+        released = {shard: why for shard, why in run.poison.items() if not run.manifests[shard].withheld}
+        raise_failures(ENROL, released)  # who could be recognised in them is not known: they cannot be judged
         thresholds = {found.recognizer: found.threshold for found in bench.calibrations}
         context = AuditContext(**_values(run.context), thresholds=thresholds)
         forget_probes(run.config)
-        run_id, failures = run.context.run_id, {}
-        with Evidence(run.config.database_url) as evidence:
+        run_id = run.context.run_id
+        with evidence_url(run.config, run.storage) as url, Evidence(url) as evidence:
             evidence.begin_run(_run_info(run, bench.judges))
-            evidence.write_gallery(run_id, snapshot, gallery_rows(run.config.gallery_dir))
+            with GalleryStore(run.config.gallery_uri).whole() as folder:
+                evidence.write_gallery(run_id, snapshot, gallery_rows(folder))
             evidence.write_thresholds(run_id, bench.calibrations)
             with progress.stage(AUDIT, len(run.plan.items)) as stage:
-                for report in run_stage(AuditWorker, context, run.plan.items):
-                    if report.result is None:
-                        failures[report.shard] = report.error
-                        continue
-                    evidence.write_shard(run_id, report.result.shard)
-                    run.note_worker("audit", report.result.seconds, report.result.peak_memory_bytes)
-                    examined = report.result.shard.pictures
-                    stage.advance(Counts(pictures=len(examined), faces=sum(len(p.faces) for p in examined)))
-            _raise_failures(AUDIT, failures)
+
+                def take(_: str, done: AuditResult) -> None:
+                    evidence.write_shard(run_id, done.shard)
+                    run.note_worker("audit", done.seconds, done.peak_memory_bytes)
+                    faces = sum(len(picture.faces) for picture in done.shard.pictures)
+                    stage.advance(Counts(pictures=len(done.shard.pictures), faces=faces))
+
+                failures = _run(AuditWorker, context, run.plan.items, take)
+            raise_failures(AUDIT, {shard: report.error for shard, report in failures.items()})
             scanner = LeakScanner(run.config)
             evidence.write_findings(run_id, scanner.strays(run.storage, run.manifests.values(), RELEASE_FILE))
             evidence.write_attacks(run_id, run_attacks(run.config, list(bench.judges)))
-            return _conclude(run, evidence)
+            conclusion = conclude(run, evidence)
+        settle(run, conclusion)
+        return conclusion.verdict
 
 
 def report(run: Run) -> Verdict:
     """Decide and report again from the evidence of an earlier audit."""
-    with _timed(run, "report"), Evidence(run.config.database_url) as evidence:
-        return _conclude(run, evidence)
-
-
-def _conclude(run: Run, evidence: Evidence) -> Verdict:
-    """Gate, report, and RELEASE.json last."""
-    run_id, settings = run.context.run_id, run.config.audit
-    root = run.storage.root
-    rows = evidence.read_run(run_id)
-    measured = measure(rows, settings)
-    verdict = decide(measured, settings.gate, rows)
-    finished_at = now()
-    evidence.finish_run(run_id, measured.metrics, verdict, finished_at)
-    write_report(build_report(rows, measured, verdict, settings, finished_at), root / PRIVATE_FOLDER)
-    head = write_run_chain(run.storage, run_id, evidence)
-    settle_release(root / RELEASE_FILE, verdict, replace(_contents(run, evidence, finished_at), chain_head=head))
-    return verdict
-
-
-def _contents(run: Run, evidence: Evidence, generated_at: str) -> ReleaseContents:
-    """Digests of everything that RELEASE.json vouches for."""
-    root = run.storage.root
-    private = root / PRIVATE_FOLDER
-    files = [path for name in ("manifest", "ledger", "quarantine") for path in sorted((private / name).rglob("*.*"))]
-    files += [private / name for name in ("report.json", "report.html")]
-    return ReleaseContents(
-        run_id=run.context.run_id,
-        released_at=generated_at,
-        shards={output.path: output.sha256 for manifest in run.manifests.values() for output in manifest.outputs},
-        evidence=file_digests(root, [path for path in files if path.is_file()]),
-        sql_digest=evidence.digest(run.context.run_id),
-    )
+    with _timed(run, "report"):
+        with evidence_url(run.config, run.storage) as url, Evidence(url) as evidence:
+            conclusion = conclude(run, evidence)
+        settle(run, conclusion)
+        return conclusion.verdict
 
 
 def _run_info(run: Run, judges: Mapping[str, Recognizer]) -> RunInfo:
     config = run.config
-    loop = run.context.tools(config).loop_recognizers()
+    loop = run.context.tools(config.for_driver()).loop_recognizers()
     models = [
         ModelInfo(config.anonymize.detector.name, "detector", ""),
         ModelInfo(config.audit.second_detector, "second_detector", ""),
     ]
     models += [ModelInfo(name, "auditor", judge.digest, judge.dim) for name, judge in judges.items()]
     models += [ModelInfo(name, "loop_recognizer", judge.digest, judge.dim) for name, judge in loop.items()]
-    digests = sorted({manifest.model_digest for manifest in run.manifests.values()})
+    digests = sorted({manifest.model_digest for manifest in run.manifests.values() if manifest.model_digest})
     method = config.anonymize.method
     names = [method if len(digests) == 1 else f"{method}-{number}" for number in range(len(digests))]
     models += [ModelInfo(name, "anonymizer", digest) for name, digest in zip(names, digests, strict=True)]
@@ -201,7 +229,8 @@ def _values(context: JobContext) -> dict[str, Any]:
     return {f.name: getattr(context, f.name) for f in fields(context)}
 
 
-def _raise_failures(stage: str, failures: Mapping[str, str]) -> None:
+def raise_failures(stage: str, failures: Mapping[str, str]) -> None:
+    """CfanetError that names the first of the shards that failed, by name; nothing where none did."""
     if failures:
         shard, reason = next(iter(sorted(failures.items())))
         raise CfanetError(

@@ -25,6 +25,16 @@ class Status:
         return sum((manifest.counts for manifest in self.manifests), Counts())
 
     @property
+    def withheld(self) -> int:
+        """Shards that are withheld as a whole."""
+        return sum(1 for manifest in self.manifests if manifest.withheld)
+
+    @property
+    def done(self) -> int:
+        """Shards that were processed."""
+        return len(self.manifests) - self.withheld
+
+    @property
     def left(self) -> int:
         """Shards still to do."""
         return max(0, self.planned - len(self.manifests))

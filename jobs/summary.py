@@ -38,7 +38,7 @@ def print_summary(console: Console, outcome: Outcome) -> None:
         console.print("Verdict   [bold red]refused[/]: there is no RELEASE.json")
         for reason in outcome.verdict.reasons:
             console.print(f"          - {reason}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Report    {outcome.report_path}", highlight=False, soft_wrap=True)
+    console.print(f"Report    {outcome.report_uri}", highlight=False, soft_wrap=True)
 
 
 def counts_table(counts: Counts) -> Table:

@@ -2,15 +2,14 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
-from audit.chain import Link, broken_links, build_chain, head_of, read_chain, write_chain
+from audit.chain import Link, broken_links, build_chain, chain_text, head_of, parse_chain
 from audit.evidence import Evidence
 from cfanet.errors import GateRefused, InputError
 from jobs.config import ReleaseConfig
-from jobs.leaks import files_digests
+from jobs.evidence_file import EVIDENCE_FILE, evidence_url
 from jobs.plan import RELEASE_FILE, RUN_FILE
-from jobs.storage import PRIVATE_FOLDER, LocalStorage, open_storage
+from jobs.storage import PRIVATE_FOLDER, Storage, open_storage, read_bytes, sha256_of, write_bytes
 
 CHAIN_FILE = f"{PRIVATE_FOLDER}/chain.json"
 _NOT_CHAINED = {CHAIN_FILE, RELEASE_FILE, RUN_FILE}
@@ -27,10 +26,10 @@ class Verified:
     sealed: bool  # RELEASE.json is there and names this head
 
 
-def write_run_chain(destination: LocalStorage, run_id: str, evidence: Evidence) -> str:
+def write_run_chain(destination: Storage, run_id: str, evidence: Evidence) -> str:
     """Chain all files and the run's SQL rows, write the chain, and return its head."""
     links = build_chain(_files(destination), evidence.table_digests(run_id))
-    write_chain(destination.root / CHAIN_FILE, run_id, links)
+    write_bytes(destination, CHAIN_FILE, chain_text(run_id, links).encode())
     return head_of(links)
 
 
@@ -40,14 +39,18 @@ def verify(config: ReleaseConfig, expected_head: str | None = None) -> Verified:
     InputError when there is no chain. `expected_head` is the head that somebody noted elsewhere.
     """
     destination = open_storage(config.destination.uri)
-    run_id, links = read_chain(destination.root / CHAIN_FILE)
-    with Evidence(config.database_url) as evidence:
+    where = f"{config.destination.uri}/{CHAIN_FILE}"
+    try:
+        run_id, links = parse_chain(read_bytes(destination, CHAIN_FILE), where)
+    except FileNotFoundError as error:
+        raise InputError(f"{where} is not there: run `cfanet audit` first") from error
+    with evidence_url(config, destination) as url, Evidence(url) as evidence:
         try:
             tables = evidence.table_digests(run_id)
         except InputError:
             tables = {}
     problems = list(broken_links(links, _files(destination), tables))
-    sealed = _sealed_head(destination.root / RELEASE_FILE)
+    sealed = _sealed_head(destination)
     if sealed is not None and sealed != head_of(links):
         problems.append(f"{RELEASE_FILE} names another chain")
     if expected_head is not None and expected_head != head_of(links):
@@ -58,21 +61,21 @@ def verify(config: ReleaseConfig, expected_head: str | None = None) -> Verified:
     return Verified(run_id, head_of(links), _count(links, "file"), _count(links, "sql"), sealed is not None)
 
 
-def _files(destination: LocalStorage) -> dict[str, str]:
+def _files(destination: Storage) -> dict[str, str]:
     """Digests of every file of the destination but the chain, the seal, run.json and an SQLite database."""
-    root = destination.root
-    paths = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if path.is_file()]
-    skipped = (f"{PRIVATE_FOLDER}/evidence.sqlite", f"{PRIVATE_FOLDER}/tmp/")
-    return files_digests(root, [p for p in paths if p not in _NOT_CHAINED and not p.startswith(skipped)])
+    paths = [entry.path for folder in ("", PRIVATE_FOLDER) for entry in destination.list(folder)]
+    skipped = (EVIDENCE_FILE, f"{PRIVATE_FOLDER}/tmp/")
+    kept = [path for path in paths if path not in _NOT_CHAINED and not path.startswith(skipped)]
+    return {path: sha256_of(destination, path) for path in kept}
 
 
-def _sealed_head(path: Path) -> str | None:
+def _sealed_head(destination: Storage) -> str | None:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8")).get("chain_sha256", ""))
-    except OSError:
+        return str(json.loads(read_bytes(destination, RELEASE_FILE)).get("chain_sha256", ""))
+    except FileNotFoundError:
         return None
     except ValueError as error:
-        raise GateRefused(f"{path} is damaged: it cannot be read as JSON") from error
+        raise GateRefused(f"{destination.uri}/{RELEASE_FILE} is damaged: it cannot be read as JSON") from error
 
 
 def _count(links: tuple[Link, ...], kind: str) -> int:

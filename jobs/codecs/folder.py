@@ -58,13 +58,13 @@ class FolderCodec:
             detail = f"a file of {entry.size} bytes; the limit is {MAX_MEMBER_BYTES}"
             return Refusal(name, name, "too_large", detail, name)
         try:
-            data = read_bytes(storage, entry.path)
+            data = read_bytes(storage, entry.path, entry.etag)
         except OSError as error:
             return Refusal(name, name, "unreadable_file", f"the file cannot be read: {error.strerror}", name)
         return Sample(name, (Member(entry.path, extension, _MODE, 0.0, data),))
 
     @contextlib.contextmanager
-    def writer(self, storage: Storage, item: WorkItem) -> Iterator["FolderShardWriter"]:
+    def writer(self, storage: Storage, item: WorkItem, source: Storage) -> Iterator["FolderShardWriter"]:
         """Write the files of one item, each of them atomically."""
         yield FolderShardWriter(storage)
 

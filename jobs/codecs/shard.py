@@ -115,8 +115,8 @@ class ShardCodec(Protocol):
         """Yield samples in stored order, each key once; what cannot be used comes as a Refusal, never an exception."""
         ...
 
-    def writer(self, storage: Storage, item: WorkItem) -> AbstractContextManager[ShardWriter]:
-        """Open the output of one item; nothing of a tar appears under its name before the block ends well."""
+    def writer(self, storage: Storage, item: WorkItem, source: Storage) -> AbstractContextManager[ShardWriter]:
+        """Open the output of one item of `source`; no shard appears under its name before the block ends well."""
         ...
 
 

@@ -74,11 +74,11 @@ class WebDatasetCodec:
 
     def read(self, storage: Storage, item: WorkItem, wanted: Wanted) -> Iterator[Sample | Refusal]:
         """Yield the samples of one tar in stored order, then one Refusal for a tail that cannot be read."""
-        with storage.open_read(item.files[0].path) as stream:
+        with storage.open_read(item.files[0].path, item.files[0].etag) as stream:
             yield from _SampleStream(stream, wanted).samples()
 
     @contextlib.contextmanager
-    def writer(self, storage: Storage, item: WorkItem) -> Iterator["TarShardWriter"]:
+    def writer(self, storage: Storage, item: WorkItem, source: Storage) -> Iterator["TarShardWriter"]:
         """Write the tar of the same name; it appears only when the block ends well."""
         path = item.files[0].path
         with storage.open_write(path) as file:

@@ -1,4 +1,5 @@
 import io
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 
 from audit.duplicates import Originals
 from audit.enrol import Enroller, Original, Pseudonyms
-from audit.gallery import ShardStamp, write_shard
+from audit.gallery import ShardStamp, read_fingerprints, read_shard, write_shard
 from cfanet.records import ImageArray
 from tests.audit.fakes import FakeDetector, FakeRecognizer
 from tests.cfanet.portraits import eileen_collins, grace_hopper
@@ -16,12 +17,16 @@ HOPPER = grace_hopper()[60:380, 90:410]
 BOX = (80.0, 60.0, 210.0, 240.0)
 
 
+def originals_of(gallery: Path) -> Originals:
+    return Originals(read_fingerprints(gallery), partial(read_shard, gallery), 0.8)
+
+
 @pytest.fixture
 def originals(tmp_path: Path) -> Originals:
     enroller = Enroller(FakeDetector(BOX), {"fake": FakeRecognizer()}, Pseudonyms(b"0123456789abcdef"))
     pictures = [Original("hopper", "0" * 64, HOPPER), Original("collins", "1" * 64, eileen_collins()[:320, :320])]
     write_shard(tmp_path, "s", enroller.enrol(pictures), ShardStamp("", ""))
-    return Originals(tmp_path, 0.8)
+    return originals_of(tmp_path)
 
 
 def _copy(scale: float, quality: int, brightness: float = 1.0) -> ImageArray:
@@ -41,7 +46,7 @@ def test_a_face_too_small_in_the_original_is_not_told_apart(tmp_path: Path) -> N
     enroller = Enroller(FakeDetector((28.0, 107.0, 45.0, 128.0)), {"fake": FakeRecognizer()}, Pseudonyms(b"0" * 16))
     small = np.asarray(Image.fromarray(HOPPER).resize((140, 140)))
     write_shard(tmp_path, "s", enroller.enrol([Original("small", "0" * 64, small)]), ShardStamp("", ""))
-    assert Originals(tmp_path, 0.8).find(HOPPER) == []
+    assert originals_of(tmp_path).find(HOPPER) == []
 
 
 def test_its_own_place_another_face_and_another_picture_are_none(originals: Originals) -> None:

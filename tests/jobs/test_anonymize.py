@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cfanet.errors import StorageError
 from jobs.anonymize import AnonymizeWorker
 from jobs.config import ReleaseConfig
 from jobs.enrol import EnrolWorker
@@ -166,6 +167,9 @@ def test_pictures_that_changed_or_were_never_enrolled_are_withheld(
     (item,) = read_source(config)[1]
     EnrolWorker(context).process(item)
     write_tar(source / "s.tar", [("a.png", encoded([9])), ("b.png", encoded([2])), ("c.png", encoded([3]))])
+    with pytest.raises(StorageError, match="changed while it was being used"):
+        AnonymizeWorker(context).process(item)  # not the file that was planned
+    (item,) = read_source(config)[1]
     AnonymizeWorker(context).process(item)
     assert list(read_tar(tmp_path / "released/s.tar")) == ["b.png"]
     assert _reasons(tmp_path) == {"a": "changed", "c": "not_enrolled"}

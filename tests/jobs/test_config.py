@@ -84,3 +84,11 @@ def test_recorded_configuration_is_used_only_without_a_file() -> None:
 def test_known_keys_reach_every_section() -> None:
     keys = set(known_keys(ReleaseConfig))
     assert {"anonymize.loop.max_attempts", "audit.gate.max_mated_rate", "run.max_withheld"} <= keys
+
+
+def test_workers_are_told_no_secrets_and_the_driver_needs_no_gpu() -> None:
+    secrets = {"run.database": "postgresql://u:secret@h/e", "run.key_file": "/secret/key", "run.gpus_per_worker": 0.5}
+    config = load_config(None, (), secrets)
+    assert "secret" not in config.for_workers().model_dump_json() and config.for_workers().device == "cuda"
+    assert (config.for_driver().device, config.device) == ("cpu", "cuda")
+    assert config.for_workers().digest("k") == config.for_driver().digest("k") == config.digest("k")

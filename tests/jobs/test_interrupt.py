@@ -86,7 +86,7 @@ def test_killed_in_the_middle(
     command = [sys.executable, "-c", _SCRIPT, str(source), str(released.root), str(key)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(command, env=environment) as process, _killed_at_the_end(process):
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while len(list(manifest_names(released))) < 2:
             assert process.poll() is None and time.monotonic() < deadline, "the job ended before it could be killed"
             time.sleep(0.05)

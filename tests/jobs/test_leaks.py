@@ -30,10 +30,10 @@ def jpeg(side: int = 320, **options: object) -> bytes:
 def config(make_config: Callable[..., ReleaseConfig]) -> ReleaseConfig:
     """A gallery of one labelled person."""
     config = make_config()
-    pseudonyms = Pseudonyms.of_gallery(config.gallery_dir)
+    pseudonyms = Pseudonyms.of_gallery(Path(config.gallery_uri))
     enroller = Enroller(FakeDetector((80.0, 60.0, 210.0, 240.0)), {"fake": FakeRecognizer()}, pseudonyms)
     pictures = enroller.enrol([Original("hopper", "0" * 64, HOPPER, "Grace Hopper")])
-    write_shard(config.gallery_dir, "s", pictures, ShardStamp("", ""), name_hashes("Grace Hopper", pseudonyms))
+    write_shard(Path(config.gallery_uri), "s", pictures, ShardStamp("", ""), name_hashes("Grace Hopper", pseudonyms))
     return config
 
 

@@ -66,7 +66,7 @@ def test_every_item_comes_back_once(context: JobContext) -> None:
         "5": (10, 1),
     }
     assert "three is no good" in reports["3"].error and "ValueError" in reports["3"].error
-    assert "died on every try" in reports["4"].error
+    assert "died 2 times" in reports["4"].error and reports["4"].poison and reports["3"].poison
 
 
 def test_a_worker_that_cannot_start_is_the_callers_error(context: JobContext) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from audit.gallery import gallery_rows
 from cfanet.errors import GateRefused, InputError, WithheldError
 from jobs.config import ReleaseConfig
+from jobs.gallery_store import GalleryStore
+from jobs.ledger import read_ledger
 from jobs.manifest import read_manifest
 from jobs.progress import Progress
 from jobs.release import anonymize, audit, release, report
@@ -39,10 +42,10 @@ def test_a_release_is_sealed_and_binds_what_it_released(
     assert {"_cfanet/report.html", "_cfanet/ledger/0.parquet", "_cfanet/manifest/2.json"} <= set(seal["evidence"])
     record = json.loads((released / "_cfanet/run.json").read_text())
     assert record["status"] == "released" and record["counts"]["pictures"] == 15
-    assert record["shards"] == {"planned": 3, "done": 3}
+    assert record["shards"] == {"planned": 3, "done": 3, "withheld": 0}
     assert {"enrol", "anonymize", "audit"} <= set(record["stage_seconds"])
     assert record["peak_memory_bytes"]["largest_worker"] > 0
-    assert outcome.report_path.is_file()
+    assert Path(outcome.report_uri).is_file()
 
 
 def test_secrets_and_embeddings_stay_out_of_the_output(
@@ -146,7 +149,7 @@ def test_report_again_from_the_evidence(dataset: Path, tmp_path: Path, make_conf
     release(make_config(), quiet, FakeTools)
     (tmp_path / "released/_cfanet/report.html").unlink()
     outcome = report(make_config(), FakeTools)
-    assert outcome.report_path.is_file() and outcome.verdict is not None and outcome.verdict.passed
+    assert Path(outcome.report_uri).is_file() and outcome.verdict is not None and outcome.verdict.passed
 
 
 def test_audit_needs_a_finished_destination(dataset: Path, make_config: Make, quiet: Progress) -> None:
@@ -160,3 +163,20 @@ def test_a_folder_of_pictures_is_released_too(source: Path, tmp_path: Path, make
         (source / name).write_bytes(encoded([1]))
     release(make_config(), quiet, FakeTools).raise_for_status()
     assert set(folder_digest(tmp_path / "released")) == {"3.png", "a/1.png", "a/2.png", "RELEASE.json"}
+
+
+def test_the_same_key_in_two_shards_is_two_people_with_two_new_faces(
+    source: Path, tmp_path: Path, make_config: Make, quiet: Progress
+) -> None:
+    for shard in ("a", "b"):
+        write_tar(source / f"{shard}.tar", [("000.png", encoded([3])), ("001.png", encoded([4]))])
+    outcome = release(make_config(), quiet, FakeTools)
+    outcome.raise_for_status()
+    with GalleryStore(outcome.run.config.gallery_uri).whole() as folder:
+        ids = [row.reference_id for row in gallery_rows(folder)]
+    assert ids == ["a/000#0", "a/001#0", "b/000#0", "b/001#0"]
+    released = LocalStorage(tmp_path / "released")
+    entries = {shard: read_ledger(released, shard) for shard in ("a", "b")}
+    assert [entry.picture.sample_key for entry in entries["a"]] == ["000", "001"]  # as stored
+    seeds = {entry.picture.faces[0].seed_id for found in entries.values() for entry in found}
+    assert len(seeds) == 4

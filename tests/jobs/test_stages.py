@@ -45,8 +45,8 @@ def test_a_failed_shard_fails_its_stage_and_keeps_the_others(
         stages.anonymize(run, quiet)
         stages.audit(run, snapshot, bench, quiet)
     assert error.value.exit_code == 1
-    assert len(read_shard(run.config.gallery_dir, "0")) == 1
-    assert not (run.storage.root / "RELEASE.json").exists()
+    assert len(read_shard(Path(run.config.gallery_uri), "0")) == 1
+    assert not (Path(run.storage.uri) / "RELEASE.json").exists()
 
 
 def test_enrolled_shards_are_not_enrolled_again(
@@ -70,4 +70,4 @@ def test_a_missing_threshold_is_found_before_anything_is_anonymized(
     monkeypatch.setattr(FakeRecognizer, "threshold", unknown)
     with pytest.raises(ConfigError, match="no threshold is known"):
         stages.calibrate_judges(run, quiet)
-    assert not list(run.storage.root.glob("*.tar"))
+    assert not list(Path(run.storage.uri).glob("*.tar"))

@@ -43,7 +43,7 @@ def test_what_was_not_touched_holds(released: ReleaseConfig, capsys: pytest.Capt
     assert found.head in capsys.readouterr().out
     with pytest.raises(GateRefused, match="not the expected one"):
         verify(released, "0" * 64)
-    assert not (released.gallery_dir / "probes").exists(), "released embeddings stay behind"
+    assert not (Path(released.gallery_uri) / "probes").exists(), "released embeddings stay behind"
 
 
 @pytest.mark.parametrize("name", ["0.tar", "_cfanet/report.html", "_cfanet/report.json", "_cfanet/ledger/1.parquet"])

@@ -58,6 +58,6 @@ def test_withheld_files_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
     (item,) = group_files(list(source.list()), 10)
     (sample,) = FolderCodec().read(source, item, lambda extension: True)
     assert isinstance(sample, Sample)
-    with FolderCodec().writer(out, item) as writer:
+    with FolderCodec().writer(out, item, source) as writer:
         writer.withhold(sample.members)
     assert out.entry("d/x.jpg") is None and writer.outputs() == []

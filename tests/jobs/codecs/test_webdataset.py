@@ -49,7 +49,7 @@ def test_round_trip_keeps_names_order_modes_and_times(tmp_path: Path) -> None:
     names = ["b.jpg", "b.json", "a b.JPG", "ü/ñ.seg.png", long]
     write_tar(tmp_path / "in/s.tar", [(name, name.encode()) for name in names], mtime=1_600_000_000.5)
     codec, out = WebDatasetCodec(), LocalStorage(tmp_path / "out")
-    with codec.writer(out, _item()) as writer:
+    with codec.writer(out, _item(), out) as writer:
         for sample in codec.read(LocalStorage(tmp_path / "in"), _item(), lambda extension: True):
             assert isinstance(sample, Sample)
             writer.write(sample.members)
@@ -63,7 +63,7 @@ def test_writing_is_deterministic_and_leaves_out_owners(tmp_path: Path) -> None:
     write_tar(tmp_path / "s.tar", [("a.jpg", b"1")])
     (sample,), _ = _read(tmp_path)
     for folder in ("one", "two"):
-        with WebDatasetCodec().writer(LocalStorage(tmp_path / folder), _item()) as writer:
+        with WebDatasetCodec().writer(LocalStorage(tmp_path / folder), _item(), LocalStorage(tmp_path)) as writer:
             writer.write(sample.members)
     assert (tmp_path / "one/s.tar").read_bytes() == (tmp_path / "two/s.tar").read_bytes()
     with tarfile.open(tmp_path / "one/s.tar") as archive:
@@ -73,7 +73,10 @@ def test_writing_is_deterministic_and_leaves_out_owners(tmp_path: Path) -> None:
 def test_an_error_publishes_nothing(tmp_path: Path) -> None:
     write_tar(tmp_path / "s.tar", [("a.jpg", b"1")])
     (sample,), _ = _read(tmp_path)
-    with pytest.raises(RuntimeError), WebDatasetCodec().writer(LocalStorage(tmp_path / "out"), _item()) as writer:
+    with (
+        pytest.raises(RuntimeError),
+        WebDatasetCodec().writer(LocalStorage(tmp_path / "out"), _item(), LocalStorage(tmp_path)) as writer,
+    ):
         writer.write(sample.members)
         raise RuntimeError
     assert not (tmp_path / "out/s.tar").exists()

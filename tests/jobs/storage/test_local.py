@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cfanet.errors import ConfigError
-from jobs.storage import LocalStorage, open_storage, read_bytes, write_bytes
+from cfanet.errors import InputError, StorageError
+from jobs.storage import LocalStorage, read_bytes, write_bytes
 
 
 def test_write_and_read_back(tmp_path: Path) -> None:
@@ -58,11 +58,6 @@ def test_etag_changes_with_the_content(tmp_path: Path) -> None:
     assert storage.entry("file") is None
 
 
-def test_remote_addresses_are_refused_in_one_sentence() -> None:
-    with pytest.raises(ConfigError, match="s3:// addresses are not available in this version"):
-        open_storage("s3://bucket/prefix")
-
-
 def test_clear_scratch_removes_what_a_killed_run_left(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     rubbish = tmp_path / "_cfanet" / "tmp" / "x"
@@ -70,3 +65,37 @@ def test_clear_scratch_removes_what_a_killed_run_left(tmp_path: Path) -> None:
     rubbish.write_bytes(b"half")
     storage.clear_scratch()
     assert not rubbish.exists()
+
+
+def test_exclusive_writing_refuses_what_is_there(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    write_bytes(storage, "file", b"first", exclusive=True)
+    with pytest.raises(FileExistsError):
+        write_bytes(storage, "file", b"second", exclusive=True)
+    assert read_bytes(storage, "file") == b"first"
+
+
+def test_a_file_that_changed_since_it_was_listed_is_not_read(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    write_bytes(storage, "file", b"one")
+    listed = storage.entry("file")
+    assert listed is not None and read_bytes(storage, "file", listed.etag) == b"one"
+    write_bytes(storage, "file", b"two")
+    with pytest.raises(StorageError, match="changed while it was being used"):
+        storage.open_read("file", listed.etag)
+
+
+def test_one_folder_can_be_listed(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    for name in ("a", "_cfanet/manifest/x/y.json", "_cfanet/run.json"):
+        write_bytes(storage, name, b"x")
+    assert [entry.path for entry in storage.list("_cfanet/manifest")] == ["_cfanet/manifest/x/y.json"]
+    assert not list(storage.list("nothing"))
+
+
+def test_places_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a folder"):
+        LocalStorage(tmp_path / "none").check_source()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match="is a file"):
+        LocalStorage(tmp_path / "file").check_writable()

@@ -1,0 +1,59 @@
+"""The gallery in a bucket is the gallery in a folder, and leaves nothing behind on the machines that use it."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from audit.gallery import ShardStamp, has_shard, load, read_shard, seal, write_shard
+from audit.records import EnrolledPicture
+from jobs.gallery_store import GalleryStore
+from tests.jobs.s3 import Bucket, moto_server, variables
+
+STAMP = ShardStamp("etag", "settings")
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with moto_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(
+    request: pytest.FixtureRequest, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], GalleryStore]:
+    """Opens the same gallery again and again, as the processes of a job do."""
+    if request.param == "folder":
+        return lambda: GalleryStore(str(tmp_path / "gallery"))
+    for name, value in variables(endpoint).items():
+        monkeypatch.setenv(name, value)
+    Bucket(endpoint, "gallery-store")
+    return lambda: GalleryStore("s3://gallery-store/private")
+
+
+def test_what_one_process_writes_another_reads(
+    store: Callable[[], GalleryStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    for _ in range(2):
+        store().create()
+    assert store().pseudonyms().of("Ada") == store().pseudonyms().of("Ada") != ""
+    with store().shard("a/b") as folder:
+        assert not has_shard(folder, "a/b", STAMP)
+    with store().draft("a/b") as folder:
+        write_shard(folder, "a/b", [EnrolledPicture("k", "0" * 64, ())], STAMP)
+    with pytest.raises(RuntimeError), store().draft("broken"):
+        raise RuntimeError
+    with store().shard("a/b") as folder:
+        assert [picture.sample_key for picture in read_shard(folder, "a/b")] == ["k"]
+    with store().whole() as folder:
+        snapshot = seal(folder)
+        assert snapshot.n_pictures == 1 and load(folder, "any").ids == ()
+    with store().whole() as folder:
+        assert snapshot.sha256 in (folder / "snapshot.json").read_text()
+        assert not has_shard(folder, "broken", STAMP)
+    assert not list(scratch.iterdir()), "biometric data was left behind"
