@@ -9,8 +9,10 @@ from audit.attacks.reconstruction import reconstruction
 from audit.gallery import ShardStamp, open_gallery, write_shard
 from audit.records import AttackResult, AuditedFace, AuditedPicture, EnrolledFace, EnrolledPicture, FaceOrigin
 from cfanet.records import Detection, FaceDecision
+from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig
 from jobs.gallery_store import GalleryStore
+from jobs.pictures import gallery_id
 
 _ATTACKERS = {"linkage": linkage, "parrot": parrot, "reconstruction": reconstruction}
 
@@ -25,14 +27,15 @@ def forget_probes(config: ReleaseConfig) -> None:
     probes_of(config).remove()
 
 
-def released_faces(pictures: tuple[AuditedPicture, ...]) -> list[EnrolledPicture]:
+def released_faces(item: WorkItem, pictures: tuple[AuditedPicture, ...]) -> list[EnrolledPicture]:
     """Replaced faces with their embeddings, under the ids of their originals; before the search drops them."""
     found = []
     for picture in pictures:
         faces = [face for face in picture.faces if _is_replaced(face)]
         if faces:
-            probes = tuple(_probe(face) for face in faces)
-            found.append(EnrolledPicture(probes[0].sample_key, picture.ledger.output_sha256, probes))
+            key = gallery_id(item, picture.ledger.sample_key)
+            probes = tuple(_probe(key, face) for face in faces)
+            found.append(EnrolledPicture(key, picture.ledger.output_sha256, probes))
     return found
 
 
@@ -70,10 +73,9 @@ def _is_replaced(face: AuditedFace) -> bool:
     return replaced and face.origin is FaceOrigin.LEDGER and bool(face.embeddings) and bool(face.comparisons)
 
 
-def _probe(face: AuditedFace) -> EnrolledFace:
-    # The original's place in the gallery: its key there names the shard too, and its index need not be the ledger's.
-    key, _, index = face.comparisons[0].reference_id.rpartition("#")
-    if not index.isdigit():  # the original was never enrolled
-        key, index = face.sample_key, str(1_000_000 + face.face_index)
+def _probe(key: str, face: AuditedFace) -> EnrolledFace:
+    # The reference id of the original ends in its index in the gallery, which need not be the ledger's.
+    index = face.comparisons[0].reference_id.rpartition("#")[2]
+    position = int(index) if index.isdigit() else 1_000_000 + face.face_index  # the original was never enrolled
     detection = Detection(face.box, 0.0, np.zeros((5, 2), dtype=np.float32))
-    return EnrolledFace(key, int(index), face.subject_id, detection, face.embeddings)
+    return EnrolledFace(key, position, face.subject_id, detection, face.embeddings)

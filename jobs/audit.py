@@ -77,7 +77,7 @@ class AuditWorker:
         for tasks in walk.batches(config.run.batch_size):
             with clock.step("examine"):
                 found = self._auditor.audit(tasks)
-                released += released_faces(found)
+                released += released_faces(item, found)
             with clock.step("search"):
                 examined += search_gallery(found, self._galleries, self._context.thresholds)
         examined += [AuditedPicture(ledger[key]) for key in withheld if key in ledger]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from cfanet.errors import ConfigError
+from cfanet.errors import ConfigError, InputError
 from jobs.config import ReleaseConfig
 from jobs.storage import PRIVATE_FOLDER, LocalStorage, Storage
 
@@ -49,11 +49,32 @@ def evidence_url(config: ReleaseConfig, destination: Storage) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="cfanet-evidence-") as folder:
         draft = Path(folder) / _NAME
         if destination.entry(EVIDENCE_FILE) is not None:
-            with destination.open_read(EVIDENCE_FILE) as source, draft.open("wb") as file:
-                shutil.copyfileobj(source, file)
+            _fetch(destination, draft)
         yield _sqlite_url(draft)
         with draft.open("rb") as written, destination.open_write(EVIDENCE_FILE) as target:
             shutil.copyfileobj(written, target)
+
+
+@contextlib.contextmanager
+def stored_evidence(config: ReleaseConfig, destination: Storage) -> Iterator[str]:
+    """SQLAlchemy URL of evidence that is there, to be read; InputError where there is none. Writes nothing into DST."""
+    if config.run.database:
+        yield config.run.database
+        return
+    if destination.entry(EVIDENCE_FILE) is None:
+        raise InputError(f"{destination.uri}/{EVIDENCE_FILE} is not there: run `cfanet audit` first")
+    if isinstance(destination, LocalStorage):
+        yield _sqlite_url(destination.root / EVIDENCE_FILE)
+        return
+    with tempfile.TemporaryDirectory(prefix="cfanet-evidence-") as folder:
+        copy = Path(folder) / _NAME
+        _fetch(destination, copy)
+        yield _sqlite_url(copy)
+
+
+def _fetch(destination: Storage, copy: Path) -> None:
+    with destination.open_read(EVIDENCE_FILE) as source, copy.open("wb") as file:
+        shutil.copyfileobj(source, file)
 
 
 def _sqlite_url(path: Path) -> str:

@@ -5,7 +5,7 @@ from rich.table import Table
 from audit.evidence import Evidence
 from cfanet.errors import InputError
 from jobs.config import ReleaseConfig
-from jobs.evidence_file import evidence_url
+from jobs.evidence_file import stored_evidence
 from jobs.run import read_run_record
 from jobs.storage import open_storage
 
@@ -16,7 +16,7 @@ def answer(config: ReleaseConfig, name: str) -> Table:
     run_id = str((read_run_record(destination) or {}).get("run_id", ""))
     if not run_id:
         raise InputError(f"DST {config.destination.uri} was never judged: run `cfanet audit` first")
-    with evidence_url(config, destination) as url, Evidence(url) as evidence:
+    with stored_evidence(config, destination) as url, Evidence(url) as evidence:
         columns, rows = evidence.ask(name, run_id)
     table = Table(*columns, box=None, header_style="bold", title=f"{name}: {len(rows)} rows")
     for row in rows:

@@ -7,7 +7,7 @@ from audit.chain import Link, broken_links, build_chain, chain_text, head_of, pa
 from audit.evidence import Evidence
 from cfanet.errors import GateRefused, InputError
 from jobs.config import ReleaseConfig
-from jobs.evidence_file import EVIDENCE_FILE, evidence_url
+from jobs.evidence_file import EVIDENCE_FILE, stored_evidence
 from jobs.plan import RELEASE_FILE, RUN_FILE
 from jobs.storage import PRIVATE_FOLDER, Storage, open_storage, read_bytes, sha256_of, write_bytes
 
@@ -44,11 +44,11 @@ def verify(config: ReleaseConfig, expected_head: str | None = None) -> Verified:
         run_id, links = parse_chain(read_bytes(destination, CHAIN_FILE), where)
     except FileNotFoundError as error:
         raise InputError(f"{where} is not there: run `cfanet audit` first") from error
-    with evidence_url(config, destination) as url, Evidence(url) as evidence:
-        try:
+    try:
+        with stored_evidence(config, destination) as url, Evidence(url) as evidence:
             tables = evidence.table_digests(run_id)
-        except InputError:
-            tables = {}
+    except InputError:  # no evidence, or not of this run: its tables are missing
+        tables = {}
     problems = list(broken_links(links, _files(destination), tables))
     sealed = _sealed_head(destination)
     if sealed is not None and sealed != head_of(links):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from cfanet.errors import ConfigError
+from cfanet.errors import ConfigError, InputError
 from jobs.config import ReleaseConfig
-from jobs.evidence_file import EVIDENCE_FILE, check_database, evidence_url
+from jobs.evidence_file import EVIDENCE_FILE, check_database, evidence_url, stored_evidence
 from jobs.storage import LocalStorage, S3Storage
 from tests.jobs.s3 import Bucket, moto_server, variables
 
@@ -51,3 +51,15 @@ def test_for_a_bucket_it_is_written_here_and_copied_there(make_config: Make, mon
         with pytest.raises(RuntimeError), evidence_url(make_config(), destination):
             raise RuntimeError
         assert bucket.get(f"out/{EVIDENCE_FILE}") == before
+        with stored_evidence(make_config(), destination) as url:
+            Path(str(make_url(url).database)).write_bytes(b"scribbled on")
+        assert bucket.get(f"out/{EVIDENCE_FILE}") == before
+
+
+def test_evidence_that_is_not_there_is_not_made(make_config: Make, tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="run `cfanet audit` first"),
+        stored_evidence(make_config(), LocalStorage(tmp_path)),
+    ):
+        pytest.fail("there is nothing to read")
+    assert not list(tmp_path.rglob("*.sqlite*"))

@@ -13,9 +13,11 @@ import pytest
 from jobs.config import ReleaseConfig
 from jobs.manifest import Manifest
 from jobs.progress import Progress
+from jobs.query import answer
 from jobs.release import audit, release, report
 from jobs.status import status
 from jobs.storage import S3Storage
+from jobs.verify import verify
 from tests.jobs.fakes import FakeTools, encoded, folder_digest, write_tar
 from tests.jobs.s3 import ACCESS, SECRET, Bucket, FaultyProxy, moto_server, variables
 from tests.jobs.test_interrupt import _SCRIPT, _killed_at_the_end
@@ -74,6 +76,14 @@ def _shards(bucket: Bucket, tmp_path: Path) -> dict[str, str]:
     return folder_digest(place / "out")
 
 
+def _reading_changes_nothing(bucket: Bucket, config: ReleaseConfig) -> None:
+    """Verification and queries only read: credentials without the right to write must do."""
+    before = {name: bucket.client.head_object(Bucket=bucket.name, Key=name)["ETag"] for name in bucket.names()}
+    assert verify(config).sealed and answer(config, "verdicts").row_count == 1
+    after = {name: bucket.client.head_object(Bucket=bucket.name, Key=name)["ETag"] for name in bucket.names()}
+    assert after == before
+
+
 @pytest.mark.usefixtures("inline")
 def test_a_release_from_bucket_to_bucket_is_the_local_one(
     dataset: Path, bucket: Bucket, key: str, make_config: Make, quiet: Progress, tmp_path: Path
@@ -97,6 +107,7 @@ def test_a_release_from_bucket_to_bucket_is_the_local_one(
     assert outcome.report_uri == f"s3://{bucket.name}/out/_cfanet/report.html"
     everything = b"".join(map(bucket.get, bucket.names()))
     assert SECRET.encode() not in everything and ACCESS.encode() not in everything
+    _reading_changes_nothing(bucket, config)
     # Judged again from what was stored, and reported again from the stored evidence.
     before = bucket.client.head_object(Bucket=bucket.name, Key="out/0.tar")["ETag"]
     assert audit(config, quiet, FakeTools).verdict is not None
