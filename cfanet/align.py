@@ -16,11 +16,11 @@ ARCFACE_POINTS: Landmarks = np.array(
 )
 """The five points in a 96×112 (width × height) recognition crop: the common SphereFace/ArcFace template."""
 
-# The generator's crop shows more than the recognition crop: hair and chin are inside. In units of the crop's
-# side, one pixel of the 96-wide template is _TEMPLATE_SCALE; the template's centre lies a little above the middle.
-_TEMPLATE_SCALE = 1.0 / 152.0
+# The generator's crop shows a little more than the recognition crop: hairline, cheeks and chin are inside, and its
+# pixels are spent on the face. In units of the crop's side, one pixel of the 96-wide template is _TEMPLATE_SCALE.
+_TEMPLATE_SCALE = 1.0 / 124.0
 _TEMPLATE_CENTRE = (48.0, 66.0)
-_CROP_CENTRE = (0.5, 0.53)
+_CROP_CENTRE = (0.5, 0.49)
 
 
 def crop_points(size: int) -> Landmarks:

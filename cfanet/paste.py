@@ -14,8 +14,8 @@ from cfanet.align import Matrix, invert, resample, shift, transform_points
 from cfanet.records import ImageArray
 
 # The face in the aligned crop, as an ellipse in units of its side: brow to chin, cheek to cheek.
-_CENTRE = (0.5, 0.545)
-_RADII = (0.385, 0.42)
+_CENTRE = (0.5, 0.508)
+_RADII = (0.47, 0.485)
 _FEATHER = 0.18  # share of the radius over which the mask fades out
 
 Window = tuple[int, int, int, int]

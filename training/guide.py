@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from cfanet.align import crop_points, invert, similarity_transform
 from cfanet.recognizers import TorchRecognizer
 
+_SMALLEST_VIEW = 48  # side in pixels below which a crop does not show enough for R_id to know the person
+
 
 class Guide(nn.Module):
     """Frozen R_id on the generator's crops: a fixed sub-window of them is the recognizer's own aligned crop."""
@@ -45,7 +47,7 @@ def _shake(crops: Tensor, theta: Tensor, rng: torch.Generator) -> tuple[Tensor, 
     """Half of all batches pass a lower resolution; every face is moved, scaled and lit a little differently."""
     n, side = len(crops), crops.shape[-1]
     if torch.rand((), generator=rng) < 0.5:
-        small = int(side * float(torch.empty(()).uniform_(0.5, 0.9, generator=rng)))
+        small = int(side * float(torch.empty(()).uniform_(max(0.5, _SMALLEST_VIEW / side), 0.9, generator=rng)))
         low = F.interpolate(crops, size=(small, small), mode="area")
         crops = F.interpolate(low, size=(side, side), mode="bilinear", align_corners=False)
     gain = 1.0 + 0.1 * torch.randn(n, 1, 1, 1, generator=rng)
