@@ -11,7 +11,14 @@ from cfanet.weights import IdentitySpread, save_generator
 from training.grow import started_generator
 
 SMALL = GeneratorConfig(
-    resolution=32, identity_dim=16, content_size=8, content_channels=4, style_dim=16, width=16, max_width=32
+    resolution=32,
+    identity_dim=16,
+    content_size=8,
+    content_channels=4,
+    fine_channels=0,
+    style_dim=16,
+    width=16,
+    max_width=32,
 )
 LARGE = replace(SMALL, resolution=64, width=8)
 
