@@ -105,7 +105,6 @@ class PairSampler:
         self._labelled_share = schedule.labelled_share
         self._virtual_share = schedule.virtual_share
         self._virtual_rad = (math.radians(schedule.virtual_from_deg), math.radians(schedule.virtual_to_deg))
-        self._spread = real_spread(faces)
         self._labelled = (faces.identity != UNKNOWN).nonzero()[:, 0]
         groups = {}
         for code in sorted(set(faces.identity.tolist()) - {UNKNOWN}):
@@ -115,6 +114,7 @@ class PairSampler:
         if not groups:
             raise InputError("no identity has two pictures: same-identity pairs need at least one that does")
         self._groups = list(groups.values())
+        self._spread = real_spread(faces)
 
     def step(self, step: int) -> Pairs:
         """The batch of `step`."""

@@ -45,6 +45,23 @@ def test_a_grown_decoder_begins_with_the_smaller_picture_enlarged(small: Path) -
     assert torch.allclose(grown.decode(content, identity), enlarged, atol=1e-5)
 
 
+def test_a_grown_encoder_begins_with_what_the_smaller_one_sees_in_a_smaller_copy(small: Path) -> None:
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    source, grown = started_generator(SMALL, small), started_generator(LARGE, small)
+    expected = source.encoder.features(F.avg_pool2d(x, 2))
+    assert float(expected.std()) > 0.01
+    assert torch.allclose(grown.encoder.features(x), expected, atol=1e-5)
+
+
+def test_a_new_fine_content_code_begins_without_a_say(small: Path) -> None:
+    wider = replace(SMALL, fine_channels=2)
+    source, widened = started_generator(SMALL, small), started_generator(wider, small)
+    content, identity = torch.randn(2, 4, 8, 8), F.normalize(torch.randn(2, 16), dim=-1)
+    fine = torch.randn(2, 8, 8, 8)
+    assert torch.equal(widened.decode(torch.cat([content, fine], 1), identity), source.decode(content, identity))
+    assert widened.encode(torch.rand(2, 3, 32, 32))[0].shape == (2, 12, 8, 8)
+
+
 def test_a_generator_that_does_not_fit_is_refused(small: Path) -> None:
     with pytest.raises(ConfigError, match="32 px generator and the run is for 128 px"):
         started_generator(replace(LARGE, resolution=128), small)
