@@ -67,6 +67,7 @@ class _Face:
     seed_id: str
     refusal: str = ""  # why nothing can be generated for it
     matrix: Matrix | None = None  # None where nothing can be generated
+    crop: Tensor | None = None  # (1, 3, R, R), with content and z_id what the generator needs
     content: Tensor | None = None
     z_id: Tensor | None = None
     originals: dict[str, np.ndarray] = field(default_factory=dict)
@@ -161,8 +162,8 @@ class Anonymizer:
         for start in range(0, len(aligned), self._batch):
             batch = aligned[start : start + self._batch]
             content, z_id = generator.network.encode(self._stack(crops[start : start + self._batch]))
-            for face, code, vector in zip(batch, content, z_id, strict=False):
-                face.content, face.z_id = code, vector.cpu()
+            for face, crop, code, vector in zip(batch, crops[start:], content, z_id, strict=False):
+                face.crop, face.content, face.z_id = crop, code, vector.cpu()
         for name, recognizer in self._parts.recognizers.items():
             for face in aligned:
                 face.originals[name] = recognizer.embed([images[face.picture]], [face.detection.landmarks])[0]
@@ -178,7 +179,7 @@ class Anonymizer:
                 rng = self._parts.key.generator(ids[face.picture], face.index, attempt)
                 targets.append(propose(_known(face.z_id), self._generator().spread, angle, rng))
                 face.attempts, face.requested_deg = attempt + 1, angle
-            crops = self._decode([_known(face.content) for face in pending], targets)
+            crops = self._decode(pending, targets)
             for face, crop in zip(pending, crops, strict=True):
                 patch = Patch(crop, _known(face.matrix))
                 self._judge(face, paste(images[face.picture], [patch]))
@@ -188,15 +189,18 @@ class Anonymizer:
             if not pending:
                 return
 
-    def _decode(self, contents: list[Tensor], targets: list[Tensor]) -> list[Tensor]:
+    def _decode(self, faces: list[_Face], targets: list[Tensor]) -> list[Tensor]:
         """Decode in batches of a fixed size, so that a face's pixels do not depend on how many there are."""
-        crops: list[Tensor] = []
-        for start in range(0, len(contents), self._batch):
-            content = self._stack([c[None] for c in contents[start : start + self._batch]])
-            identity = self._stack([t[None] for t in targets[start : start + self._batch]])
-            decoded = self._generator().network.decode(content, identity).float().cpu()
-            crops += [crop[None] for crop in decoded[: len(contents) - start]]
-        return crops
+        made: list[Tensor] = []
+        for start in range(0, len(faces), self._batch):
+            batch = faces[start : start + self._batch]
+            crops = self._stack([_known(face.crop) for face in batch])
+            content = self._stack([_known(face.content)[None] for face in batch])
+            identity = self._stack([_known(face.z_id)[None] for face in batch])
+            goal = self._stack([target[None] for target in targets[start : start + self._batch]])
+            moved = self._generator().network.move(crops, content, identity, goal).float().cpu()
+            made += [crop[None] for crop in moved[: len(batch)]]
+        return made
 
     def _judge(self, face: _Face, candidate: ImageArray) -> None:
         """Compare the pasted face with its original and with the gallery, by every recognizer of the loop."""

@@ -31,6 +31,7 @@ class NetworkSettings(Section):
     style_dim: int = 256
     width: int
     max_width: int = 192
+    detail: bool = False  # carry over what the code does not hold; the paper: False
     discriminator: Literal["whole", "patch"] = "whole"  # D: a logit a crop, as in the paper, or a logit a patch
     discriminator_width: int
     patch_size: int = 16  # patches for D_local are resized to this side
@@ -52,6 +53,7 @@ class NetworkSettings(Section):
             style_dim=self.style_dim,
             width=self.width,
             max_width=self.max_width,
+            detail=self.detail,
         )
 
 

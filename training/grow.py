@@ -13,6 +13,7 @@ from cfanet.weights import load_generator
 
 _COLOURS = 3
 _ENTRY = "decoder.entry.weight"
+_PAINT = re.compile(r"decoder\.to_rgb\.\d+\.(weight|bias)$")
 _RUNG = re.compile(r"(encoder\.from_rgb|encoder\.stem\.\d+|decoder\.to_rgb\.\d+|encoder\.fine|decoder\.fine_entries)\.")
 
 
@@ -34,6 +35,8 @@ def started_generator(config: GeneratorConfig, start: Path | None) -> Generator:
         )
     own = generator.state_dict()
     given = source.state_dict() | {_ENTRY: _widened(source.decoder.entry.weight, own[_ENTRY])}
+    if config.detail and not source.config.detail:
+        given |= {name: _with_gate(value) for name, value in given.items() if _PAINT.match(name)}
     fitting = {name: value for name, value in given.items() if _fits(name, value, own)}
     for name in set(own) - set(fitting):
         if not _RUNG.match(name) and f".{config.resolution}." not in name:
@@ -48,6 +51,11 @@ def started_generator(config: GeneratorConfig, start: Path | None) -> Generator:
         if generator.encoder.from_rgb.out_channels >= 2 * _COLOURS:
             _look_at_a_smaller_copy(generator.encoder, source.encoder)
     return generator
+
+
+def _with_gate(value: Tensor) -> Tensor:
+    """Weights (3, inputs, 1, 1) or biases (3,) of colours, with a gate beside them that depends on nothing yet."""
+    return torch.cat([value, value.new_zeros(1, *value.shape[1:])])
 
 
 def _widened(weight: Tensor, own: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class Step:
     cross: Tensor  # (B, 3, R, R): content of x, identity of y
     judged: Tensor  # (B,) bool: pairs on which Eq. 4 is computed
     again: Tensor  # (B,) bool: pairs on which Eq. 8 is
-    restored: Tensor  # (pairs of `again`, 3, R, R): content and identity of x
+    restored: Tensor  # (pairs of `again`, 3, R, R): content and identity of x, nothing carried over
     content: Tensor  # z_con of x
     as_x: Tensor  # (B, d): the identity that stood for x's; its own z_id or R_id's vector
     as_y: Tensor  # (B, d): the identity that was asked for, on which the decoder was conditioned
@@ -172,8 +172,12 @@ class Trainer:
             as_x = torch.where(own, z_x, as_x)
         # A virtual identity lies at an angle from x's own, towards a direction that real identities take.
         virtual = (pairs.theta_rad > 0)[:, None]
-        turned = rotate(as_x.detach(), tangent(as_x.detach(), pairs.turn), pairs.theta_rad)
-        as_y, asked = torch.where(virtual, turned, as_y), torch.where(virtual, turned, pairs.y_embedding)
+        detail = self.settings.network.detail and z_x is not None
+        origin = (z_x if detail and z_x is not None else as_x).detach()
+        as_y = torch.where(virtual, rotate(origin, tangent(origin, pairs.turn), pairs.theta_rad), as_y)
+        origin = pairs.x_embedding if detail else origin
+        turned = rotate(origin, tangent(origin, pairs.turn), pairs.theta_rad)
+        asked = torch.where(virtual, turned, pairs.y_embedding)
         # Where x and y are the same person, Eq. 1 already asks for x itself: the rest can be left out there.
         judged = torch.ones_like(pairs.same) if weights.every_pair else ~pairs.same
         keep = torch.zeros_like(judged)
@@ -181,8 +185,13 @@ class Trainer:
         again = judged & keep.roll(int(torch.randint(len(keep), (), generator=rng)))
         if not again.any():
             again = judged
-        both = self.generator.decode(torch.cat([content, content[again]]), torch.cat([as_y, as_x[again]])).float()
-        cross, restored = both[: len(content)], both[len(content) :]
+        if detail and z_x is not None:
+            again = torch.ones_like(judged)
+            restored = self.generator.decode(content, z_x).float()
+            cross = self.generator.move(pairs.x, content, z_x, as_y, restored)
+        else:
+            both = self.generator.decode(torch.cat([content, content[again]]), torch.cat([as_y, as_x[again]])).float()
+            cross, restored = both[: len(content)], both[len(content) :]
         return Step(pairs, cross, judged, again, restored, content, as_x, as_y, asked, z_x, z_y)
 
     def _branch_alone(self, crops: Tensor) -> Tensor:
@@ -233,13 +242,16 @@ class Trainer:
                 values["smooth"] = self._smoothness(made, rng)
                 total = total + weights.identity * weights.smooth * weights.smooth_every * values["smooth"]
         if self._adversarial:
-            fakes = torch.cat([made.cross, made.restored])
-            values["adversarial"] = losses.fools(self.discriminator(fakes))
+            values["adversarial"] = losses.fools(self.discriminator(self._shown(made)))
             total = total + weights.adversarial * values["adversarial"]
             if weights.local > 0:
                 values["local"] = losses.fools(self._local_logits(made.cross, pairs.x, ~pairs.same, rng))
                 total = total + weights.local * values["local"]
         return total
+
+    def _shown(self, made: Step) -> Tensor:
+        """The generated crops that D judges: where detail is carried over, nobody ever sees the restored ones."""
+        return made.cross if self.settings.network.detail else torch.cat([made.cross, made.restored])
 
     def _smoothness(self, made: Step, rng: torch.Generator) -> Tensor:
         """Eq. 5 on a quarter of the batch, in float32: ε = 1e-4 does not survive half precision."""
@@ -262,9 +274,9 @@ class Trainer:
     def _train_judges(self, made: Step, rng: torch.Generator, values: dict[str, Tensor]) -> None:
         """One update of D and D_local; R1 lazily."""
         weights, real = self.settings.losses, made.pairs.x
-        cross, restored, all_rows = made.cross.detach(), made.restored.detach(), torch.ones_like(made.pairs.same)
+        cross, all_rows = made.cross.detach(), torch.ones_like(made.pairs.same)
         with self._autocast():
-            fakes = self.discriminator(torch.cat([cross, restored]))
+            fakes = self.discriminator(self._shown(made).detach())
             values["d"] = total = losses.discriminates(self.discriminator(real), fakes)
             if weights.local > 0:
                 local_fake = self._local_logits(cross, real, ~made.pairs.same, rng)

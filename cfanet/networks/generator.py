@@ -21,6 +21,7 @@ class GeneratorConfig:
     style_dim: int  # width of the mapping from z_id to the decoder's styles
     width: int  # channels at the finest resolution
     max_width: int  # channels at the coarsest
+    detail: bool  # True: what the code cannot hold of a crop is carried over to its new face, behind a gate
 
     @property
     def folded_channels(self) -> list[int]:
@@ -131,6 +132,7 @@ class Decoder(nn.Module):
         self.mapping = nn.ModuleList([Linear(config.identity_dim, style), Linear(style, style)])
         self.entry = Conv2d(config.code_channels, coarse)
         sizes = _sizes(config.resolution, config.content_size)[::-1]
+        painted = 3 + config.detail
         self.base = ModulatedBlock(coarse, coarse, style, upsample=False)
         self.code_split = [config.content_channels, *config.folded_channels]
         self.fine_entries = nn.ModuleList(
@@ -144,11 +146,11 @@ class Decoder(nn.Module):
             }
         )
         self.to_rgb = nn.ModuleDict(
-            {str(s): ModulatedConv2d(config.channels(s), 3, style, kernel=1, demodulate=False) for s in sizes}
+            {str(s): ModulatedConv2d(config.channels(s), painted, style, kernel=1, demodulate=False) for s in sizes}
         )
 
     def forward(self, content: Tensor, identity: Tensor) -> Tensor:
-        """`content` (N, c, s, s), `identity` (N, d) unit-norm → (N, 3, R, R), nominally in [-1, 1]."""
+        """`content` (N, c, s, s), `identity` (N, d) unit-norm → (N, 3 or 4, R, R): colours in [-1, 1], the gate."""
         style = identity * identity.shape[-1] ** 0.5  # unit variance per coordinate
         for layer in self.mapping:
             style = activate(layer(style))
@@ -190,8 +192,26 @@ class Generator(nn.Module):
 
     def decode(self, content: Tensor, identity: Tensor) -> Tensor:
         """z_con (N, c, s, s) and identity (N, d) unit-norm → crops (N, 3, R, R)."""
-        crops: Tensor = self.decoder(content, identity)
-        return crops
+        painted: Tensor = self.decoder(content, identity)
+        return painted[:, :3]
+
+    def move(
+        self, crops: Tensor, content: Tensor, identity: Tensor, goal: Tensor, restored: Tensor | None = None
+    ) -> Tensor:
+        """The face of `crops` (N, 3, R, R) with its `identity` (N, d) moved to `goal` (N, d); (N, 3, R, R).
+
+        Without detail this is G(z_con, goal), as in the paper. With it the difference x − G(z_con, identity), which no
+        code holds, is carried over: what the identity does not concern stays sharp, and an angle of 0 gives x itself.
+        A gate painted by the decoder hides it where it would show the old face; it may close the further, the larger
+        the angle, and at 90° and more entirely. `restored` is G(z_con, identity) where it is known already.
+        """
+        if not self.config.detail:
+            return self.decode(content, goal)
+        painted: Tensor = self.decoder(content, goal).float()
+        far = (1.0 - (identity * goal).sum(-1)).clamp(0.0, 1.0)[:, None, None, None]
+        hidden = far * torch.sigmoid(painted[:, 3:])
+        restored = self.decode(content, identity) if restored is None else restored
+        return painted[:, :3] + (1.0 - hidden) * (crops.float() - restored.float())
 
     def identify(self, crops: Tensor) -> Tensor:
         """z_id alone: (N, 3, R, R) → (N, d) unit-norm."""

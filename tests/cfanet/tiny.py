@@ -19,6 +19,7 @@ CONFIG = GeneratorConfig(
     style_dim=16,
     width=8,
     max_width=16,
+    detail=False,
 )
 THRESHOLDS = {1e-3: 0.5}
 

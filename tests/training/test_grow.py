@@ -19,6 +19,7 @@ SMALL = GeneratorConfig(
     style_dim=16,
     width=16,
     max_width=32,
+    detail=False,
 )
 LARGE = replace(SMALL, resolution=64, width=8)
 

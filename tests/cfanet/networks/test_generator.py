@@ -12,6 +12,7 @@ SMALL = GeneratorConfig(
     style_dim=16,
     width=8,
     max_width=32,
+    detail=False,
 )
 
 
