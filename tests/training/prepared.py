@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.prepare import TrainingFace, write_index, write_tar
+from training.prepare import PreparedFaces, TrainingFace
 
 PEOPLE = ("ada", "ben", "cyd", "")
 
@@ -18,5 +18,5 @@ def write_prepared(folder: Path, side: int = 32, dim: int = 16) -> None:
         crop = rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
         landmarks = rng.uniform(0, side, (5, 2)).astype(np.float32)
         faces.append(TrainingFace(f"{number:03}", person, crop, landmarks, embedding / np.linalg.norm(embedding)))
-    write_tar(folder / "made-up.tar", faces)
-    write_index(folder / "made-up.npz", faces)
+    for extension, data in PreparedFaces(tuple(faces), len(faces), {}, 0).files().items():
+        (folder / f"made-up{extension}").write_bytes(data)
