@@ -47,7 +47,8 @@ def _shake(crops: Tensor, theta: Tensor, rng: torch.Generator) -> tuple[Tensor, 
     """Half of all batches pass a lower resolution; every face is moved, scaled and lit a little differently."""
     n, side = len(crops), crops.shape[-1]
     if torch.rand((), generator=rng) < 0.5:
-        small = int(side * float(torch.empty(()).uniform_(max(0.5, _SMALLEST_VIEW / side), 0.9, generator=rng)))
+        least = min(max(0.5, _SMALLEST_VIEW / side), 0.9)
+        small = int(side * float(torch.empty(()).uniform_(least, 0.9, generator=rng)))
         low = F.interpolate(crops, size=(small, small), mode="area")
         crops = F.interpolate(low, size=(side, side), mode="bilinear", align_corners=False)
     gain = 1.0 + 0.1 * torch.randn(n, 1, 1, 1, generator=rng)

@@ -1,5 +1,6 @@
-"""A prepared folder of made-up faces: three people with four pictures each, and four without a label."""
+"""A prepared folder of made-up faces, four pictures each of three people (or of others), and four without a label."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ from training.prepare import PreparedFaces, TrainingFace
 PEOPLE = ("ada", "ben", "cyd", "")
 
 
-def write_prepared(folder: Path, side: int = 32, dim: int = 16) -> None:
+def write_prepared(folder: Path, side: int = 32, dim: int = 16, people: Sequence[str] = PEOPLE) -> None:
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
     faces = []
-    for number, person in enumerate(PEOPLE * 4):
+    for number, person in enumerate(tuple(people) * 4):
         embedding = rng.normal(size=dim).astype(np.float32)
         crop = rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
         landmarks = rng.uniform(0, side, (5, 2)).astype(np.float32)
