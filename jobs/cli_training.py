@@ -30,7 +30,10 @@ def prepare(
     ] = 128,
     min_face_px: Annotated[float, typer.Option(help="Narrower faces are left out.")] = 48.0,
     min_score: Annotated[float, typer.Option(help="Faces that the detector is less sure of are left out.")] = 0.9,
-    min_sharpness: Annotated[float, typer.Option(help="Blurred faces are left out; 0: none.")] = 15.0,
+    min_sharpness: Annotated[float, typer.Option(help="Blurred faces are left out; 0: none.")] = 20.0,
+    min_shown: Annotated[
+        float, typer.Option(help="Crops of which the picture shows a smaller share (the rest repeats its border).")
+    ] = 0.0,
     max_enlargement: Annotated[float, typer.Option(help="Faces that would be enlarged more are left out.")] = 2.0,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Worker processes; default: as many as processors.")
@@ -60,6 +63,7 @@ def prepare(
         min_face_px=min_face_px,
         min_score=min_score,
         min_sharpness=min_sharpness,
+        min_shown=min_shown,
         max_enlargement=max_enlargement,
     )
     found = recognise(config, layout, partition)

@@ -18,7 +18,7 @@ from jobs.manifest import Counts
 from jobs.pictures import wants_labels
 from jobs.pipeline import ray_session
 from jobs.plan import codec_for
-from jobs.prepared import PreparedFolder, ShardRecord, summarise
+from jobs.prepared import PreparedFolder, ShardRecord, counts_text, summarise
 from jobs.progress import Progress
 from jobs.stages import raise_failures, run_items
 from jobs.storage import is_remote, lies_inside, open_storage
@@ -42,8 +42,8 @@ class Prepared(Protocol):
         ...
 
     @property
-    def enlarged(self) -> int:
-        """Faces whose crop has more pixels than the picture had."""
+    def notes(self) -> Mapping[str, int]:
+        """Faces that were kept and are worth knowing about, by what is special about them."""
         ...
 
     @property
@@ -115,7 +115,7 @@ class PrepareWorker:
             item,
             files={name: len(data) for name, data in files.items()},
             pictures=made.pictures + refused.total(),
-            enlarged=made.enlarged,
+            notes=dict(made.notes),
             left_out=dict(Counter(made.left_out) + refused),
             people=dict(made.people),
             seconds=clock.seconds,
@@ -180,8 +180,8 @@ def prepare(config: ReleaseConfig, layout: Layout, build: BuildPreparer, progres
     folder.write_summary(summary)
     raise_failures(PREPARE, {shard: report.error for shard, report in failures.items()})
     if not summary["faces"] and not unrecorded:
-        why = ", ".join(f"{count} {reason}" for reason, count in summary["left_out"].items())
-        raise InputError(f"no face of SRC {config.source.uri} can be used ({why or 'it holds no pictures'})")
+        why = counts_text(summary["left_out"]) or "it holds no pictures"
+        raise InputError(f"no face of SRC {config.source.uri} can be used ({why})")
     return Outcome(len(todo), len(items) - len(todo), summary)
 
 

@@ -7,7 +7,7 @@ DST/prepared.json                     the same, summed up
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -31,7 +31,7 @@ class ShardRecord(Section):
     facts: dict[str, str]  # everything it depends on besides its pictures
     files: dict[str, int]  # bytes by name; empty where no face was kept
     pictures: int
-    enlarged: int  # faces whose crop has more pixels than the picture had
+    notes: dict[str, int]  # faces by what is special about them
     left_out: dict[str, int]  # pictures by reason
     people: dict[str, int]  # faces by name of the person, "" where unknown
     seconds: dict[str, float]  # by step
@@ -103,15 +103,15 @@ def summarise(records: Sequence[ShardRecord], unrecorded: Sequence[str], not_in_
         "sources": sorted({record.source for record in records}),
         "pictures": sum(record.pictures for record in records),
         "not_in_partition": not_in_partition,  # pictures that were not looked at
-        "left_out": dict(sum((Counter(record.left_out) for record in records), Counter[str]()).most_common()),
+        "left_out": _sum(record.left_out for record in records),
         "faces": sum(people.values()),
-        "faces_enlarged": sum(record.enlarged for record in records),
+        "notes": _sum(record.notes for record in records),
         "faces_without_name": people[""],
         "people": len(set(people) - {""}),
         "people_seen_twice": sum(count > 1 for name, count in people.items() if name),
         "facts": records[0].facts if records else {},
         "by_shard": {
-            record.shard: {"faces": record.faces, **record.model_dump(include={"pictures", "enlarged", "left_out"})}
+            record.shard: {"faces": record.faces, **record.model_dump(include={"pictures", "left_out", "notes"})}
             for record in sorted(records, key=lambda record: record.shard)
         },
     }
@@ -119,17 +119,26 @@ def summarise(records: Sequence[ShardRecord], unrecorded: Sequence[str], not_in_
 
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     """The same for people."""
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary["left_out"].items())
     lines = [
-        f"{summary['faces']:,} faces from {summary['pictures']:,} pictures; {summary['faces_enlarged']:,} of their "
-        "crops are enlarged",
+        f"{summary['faces']:,} faces from {summary['pictures']:,} pictures",
         f"{summary['people']:,} people, {summary['people_seen_twice']:,} of them at least twice; "
         f"{summary['faces_without_name']:,} faces without a name",
-        f"left out: {reasons or 'nothing'}",
+        f"left out: {counts_text(summary['left_out']) or 'nothing'}",
+        f"of the faces: {counts_text(summary['notes']) or 'nothing to note'}",
     ]
     if summary["not_in_partition"]:
         lines.append(f"not in the partition, not looked at: {summary['not_in_partition']:,} pictures")
     return lines
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Numbers and words for people: 3 blurred, 1 no_face."""
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Added up, most first, without what there is none of."""
+    return dict((+sum((Counter(one) for one in counts), Counter[str]())).most_common())
 
 
 def _record_path(shard: str) -> str:

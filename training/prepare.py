@@ -1,7 +1,8 @@
 """Training data: pictures, with names of people or without, become a shard of aligned faces.
 
 A prepared shard `<name>.tar` holds `<key>.jpg` crops in order; `<name>.npz` beside it holds, row for row, `key`,
-`identity` ("" where unknown), `landmarks` (N, 5, 2) in crop pixels, and the guiding recognizer's `embedding` (N, d).
+`identity` ("" where unknown), `landmarks` (N, 5, 2) in crop pixels, the guiding recognizer's `embedding` (N, d), and
+`shown`, the share of the crop that the picture shows (which shards of earlier versions lack).
 This module makes the bytes; where pictures come from and shards go to is the caller's business.
 """
 
@@ -17,7 +18,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, ValidationError
 
-from cfanet.align import crop_points, similarity_transform, transform_points, warp
+from cfanet.align import Matrix, crop_points, invert, similarity_transform, transform_points, warp
 from cfanet.config import DetectorSettings, Section
 from cfanet.detect import MTCNNDetector
 from cfanet.errors import ConfigError, PictureError
@@ -30,6 +31,9 @@ JPEG_QUALITY = 94
 MIN_SCORE = 0.9  # clearer faces only: a wrong crop teaches nothing
 MIN_FACE_PX = 48.0
 _MAX_MEGAPIXELS = 64.0
+_PROBES = 32  # points on a line at which it is asked whether the picture shows the crop
+_HALF = 0.5
+_MIDDLE = slice(28, 100)  # of 128: eyes, nose and mouth
 _SEARCHED = 0.8  # smallest face looked for, as a share of the smallest face wanted: its box is only an estimate
 
 
@@ -39,7 +43,8 @@ class PrepareSettings(Section):
     crop_size: Literal[128, 256, 512] = Field(CROP_SIZE, description="side of a crop, pixels")
     min_face_px: float = Field(MIN_FACE_PX, ge=10.0, le=2048.0, description="width of the detector's box")
     min_score: float = Field(MIN_SCORE, ge=0.5, lt=1.0, description="the detector's confidence")
-    min_sharpness: float = Field(15.0, ge=0.0, description="see `sharpness`")
+    min_sharpness: float = Field(20.0, ge=0.0, description="see `sharpness`")
+    min_shown: float = Field(0.0, ge=0.0, le=1.0, description="share of the crop that the picture shows")
     max_enlargement: float = Field(2.0, ge=1.0, description="crop pixels per picture pixel along a line")
 
     @property
@@ -67,6 +72,8 @@ class TrainingFace:
     crop: ImageArray  # (S, S, 3) uint8 RGB, S the crop size
     landmarks: np.ndarray  # (5, 2) float32, crop pixels
     embedding: np.ndarray  # (d,) float32 unit-norm
+    shown: float = 1.0  # share of the crop that the picture shows; the rest repeats the picture's border
+    scale: float = 1.0  # crop pixels per picture pixel along a line
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +83,12 @@ class PreparedFaces:
     faces: tuple[TrainingFace, ...]
     pictures: int
     left_out: Mapping[str, int]  # pictures by reason
-    enlarged: int  # of the faces, those whose crop has more pixels than the picture had
+
+    @property
+    def notes(self) -> Mapping[str, int]:
+        """Crops with more pixels than the picture had, and crops of which the picture shows less than half."""
+        enlarged = sum(face.scale > 1.0 for face in self.faces)
+        return {"enlarged": enlarged, "mostly_border": sum(face.shown < _HALF for face in self.faces)}
 
     @property
     def people(self) -> Mapping[str, int]:
@@ -106,20 +118,17 @@ class Preparer:
         """Prepare the main face of each (key, image file, identity), in order."""
         faces: list[TrainingFace] = []
         left_out: Counter[str] = Counter()
-        count = enlarged = 0
+        count = 0
         for key, data, identity in pictures:
             count += 1
             try:
-                face, scale = self._face(key, data, identity)
+                faces.append(self._face(key, data, identity))
             except PictureError as error:
                 left_out[error.reason] += 1
-                continue
-            faces.append(face)
-            enlarged += scale > 1.0
-        return PreparedFaces(tuple(faces), count, left_out, enlarged)
+        return PreparedFaces(tuple(faces), count, left_out)
 
-    def _face(self, key: str, data: bytes, identity: str) -> tuple[TrainingFace, float]:
-        """The face of one picture and its scale, crop over picture; PictureError with the reason why there is none."""
+    def _face(self, key: str, data: bytes, identity: str) -> TrainingFace:
+        """The main face of one picture; PictureError with the reason why there is none."""
         limits = self._settings
         pixels = decode(data, _MAX_MEGAPIXELS).pixels
         faces = self._detector.detect(pixels)
@@ -133,13 +142,16 @@ class Preparer:
         scale = float(np.hypot(*matrix[:, 0]))
         if scale > limits.max_enlargement:
             raise PictureError("small_for_crop", f"its crop would be enlarged {scale:.2f} times")
+        shown = shown_share(matrix, limits.crop_size, pixels.shape[1], pixels.shape[0])
+        if shown < limits.min_shown:
+            raise PictureError("outside_picture", f"the picture shows {shown:.2f} of its crop")
         crop = warp(pixels, matrix, (limits.crop_size, limits.crop_size))[0].permute(1, 2, 0)
         as_bytes = ((crop + 1.0) * 127.5).round().clamp(0, 255).byte().numpy()
         if sharpness(as_bytes) < limits.min_sharpness:
             raise PictureError("blurred", f"its sharpness is {sharpness(as_bytes):.1f}")
         landmarks = transform_points(matrix, face.landmarks).astype(np.float32)
         embedding = self._guide.embed([pixels], [face.landmarks])[0]
-        return TrainingFace(key, identity, as_bytes, landmarks, embedding), scale
+        return TrainingFace(key, identity, as_bytes, landmarks, embedding, shown, scale)
 
 
 def build_preparer(settings: PrepareSettings, guide: str, device: str = "cpu") -> Preparer:
@@ -172,14 +184,23 @@ def _no_face(faces: Sequence[Detection], min_score: float) -> PictureError:
     return PictureError("small_face", "no clear face is large enough")
 
 
-def sharpness(crop: ImageArray) -> float:
-    """Variance of the Laplacian of the luminance, in squared grey levels, at 128 px: comparable over crop sizes.
+def shown_share(matrix: Matrix, size: int, width: int, height: int) -> float:
+    """Share of a crop's pixels, in [0, 1], that lie in a picture of width × height; `matrix` maps picture to crop."""
+    line = np.linspace(0, size - 1, _PROBES)
+    x, y = transform_points(invert(matrix), np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)).T
+    return float(((x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)).mean())
 
-    (S, S, 3) uint8 RGB, S a multiple of 128.
+
+def sharpness(crop: ImageArray) -> float:
+    """Variance of the Laplacian of the luminance, in squared grey levels, in the middle of the crop, at 128 px.
+
+    So it is comparable over crop sizes, and says nothing about what lies around the face. (S, S, 3) uint8 RGB, S a
+    multiple of 128.
     """
     grey = np.asarray(Image.fromarray(crop).convert("L"), dtype=np.float32)
     step = len(grey) // CROP_SIZE
     grey = grey.reshape(CROP_SIZE, step, CROP_SIZE, step).mean(axis=(1, 3))
+    grey = grey[_MIDDLE, _MIDDLE]
     middle = grey[1:-1, 1:-1]
     return float((grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4.0 * middle).var())
 
@@ -207,5 +228,6 @@ def index_bytes(faces: Sequence[TrainingFace]) -> bytes:
         identity=np.array([f.identity for f in faces]),
         landmarks=np.stack([f.landmarks for f in faces]),
         embedding=np.stack([f.embedding for f in faces]),
+        shown=np.array([f.shown for f in faces], dtype=np.float32),
     )
     return whole.getvalue()

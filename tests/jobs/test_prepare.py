@@ -46,7 +46,7 @@ class FakePrepared:
     """A face for each picture that has bytes."""
 
     pictures: int = 0
-    enlarged: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     people: Counter[str] = field(default_factory=Counter)
     text: str = ""
@@ -71,6 +71,7 @@ class FakePreparer:
                 raise ValueError("this one is no good")
             if data:
                 made.people[identity] += 1
+                made.notes["seen"] += 1
                 made.text += f"{key}={identity}\n"
             else:
                 made.left_out["empty"] += 1
@@ -128,7 +129,8 @@ def test_shards_become_faces_with_names_and_counts(source: Path, tmp_path: Path,
     summary = json.loads((tmp_path / "released" / SUMMARY_FILE).read_text())
     assert summary == json.loads(json.dumps(outcome.summary))
     assert (summary["pictures"], summary["faces"], summary["people"]) == (4, 2, 2)
-    assert summary["left_out"] == {"empty": 2} and summary["by_shard"]["1"]["faces"] == 1
+    assert summary["left_out"] == {"empty": 2} and summary["notes"] == {"seen": 2}
+    assert summary["by_shard"]["1"]["faces"] == 1
 
 
 def test_what_is_done_is_not_made_again(source: Path, tmp_path: Path, run: Run) -> None:

@@ -19,5 +19,5 @@ def write_prepared(folder: Path, side: int = 32, dim: int = 16, people: Sequence
         crop = rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
         landmarks = rng.uniform(0, side, (5, 2)).astype(np.float32)
         faces.append(TrainingFace(f"{number:03}", person, crop, landmarks, embedding / np.linalg.norm(embedding)))
-    for extension, data in PreparedFaces(tuple(faces), len(faces), {}, 0).files().items():
+    for extension, data in PreparedFaces(tuple(faces), len(faces), {}).files().items():
         (folder / f"made-up{extension}").write_bytes(data)

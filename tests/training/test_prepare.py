@@ -13,7 +13,7 @@ from tests.cfanet.portraits import eileen_collins, grace_hopper, no_face
 from tests.cfanet.tiny import FakeDetector, face_at
 from tests.training.fakes import fake_guide
 from training.data import load_faces
-from training.prepare import CROP_SIZE, Preparer, load_limits, main_face, sharpness
+from training.prepare import CROP_SIZE, Preparer, load_limits, main_face, sharpness, shown_share
 
 PORTRAIT = face_at(224, 130, 100)
 
@@ -77,10 +77,28 @@ def test_enlarged_crops_are_counted_up_to_the_limit() -> None:
     picture = [("a", jpeg(eileen_collins()), "")]
     small = preparer([PORTRAIT]).prepare(picture)
     large = preparer([PORTRAIT], crop_size=256).prepare(picture)
-    assert (len(small.faces), small.enlarged) == (1, 0)
-    assert (len(large.faces), large.enlarged) == (1, 1) and large.faces[0].crop.shape == (256, 256, 3)
+    assert (len(small.faces), small.notes["enlarged"]) == (1, 0)
+    assert (len(large.faces), large.notes["enlarged"]) == (1, 1) and large.faces[0].crop.shape == (256, 256, 3)
     refused = preparer([PORTRAIT], crop_size=256, max_enlargement=1.0).prepare(picture)
     assert refused.left_out == {"small_for_crop": 1}
+
+
+def test_a_crop_that_the_picture_shows_in_part_is_noted_or_left_out() -> None:
+    tight = eileen_collins()[85:185, 174:274]  # cut from brow to chin, as some collections are
+    face = [face_at(50, 45, 100)]
+    kept = preparer(face).prepare([("a", jpeg(tight), "")])
+    assert kept.notes["mostly_border"] == 1 and 0.1 < kept.faces[0].shown < 0.5
+    assert np.load(io.BytesIO(kept.files()[".npz"]))["shown"][0] == pytest.approx(kept.faces[0].shown)
+    assert preparer(face, min_shown=0.5).prepare([("a", jpeg(tight), "")]).left_out == {"outside_picture": 1}
+    whole = preparer([PORTRAIT]).prepare([("a", jpeg(eileen_collins()), "")])
+    assert whole.notes["mostly_border"] == 0 and whole.faces[0].shown == 1.0
+
+
+def test_the_shown_share_is_an_area() -> None:
+    half = np.array([[1.0, 0, 0], [0, 1.0, 0]])
+    assert shown_share(half, 128, 64, 500) == pytest.approx(0.5, abs=0.02)
+    assert shown_share(half, 128, 64, 64) == pytest.approx(0.25, abs=0.02)
+    assert shown_share(half, 128, 128, 128) == 1.0
 
 
 def test_sharpness_falls_with_blur_and_is_alike_over_crop_sizes() -> None:
