@@ -54,7 +54,7 @@ class FakeSlowTools(FakeTools):
 
 
 @contextlib.contextmanager
-def killed_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _killed_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Kill the process, and then everything it started, by their ids."""
     started: list[psutil.Process] = []
     try:
@@ -85,7 +85,7 @@ def test_killed_in_the_middle(
     released = LocalStorage(tmp_path / "released")
     command = [sys.executable, "-c", _SCRIPT, str(source), str(released.root), str(key)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen(command, env=environment) as process, killed_at_the_end(process):
+    with subprocess.Popen(command, env=environment) as process, _killed_at_the_end(process):
         deadline = time.monotonic() + 240
         while len(list(manifest_names(released))) < 2:
             assert process.poll() is None and time.monotonic() < deadline, "the job ended before it could be killed"

@@ -23,7 +23,8 @@ from jobs.prepare import Outcome, prepare
 from jobs.prepared import SUMMARY_FILE
 from jobs.progress import Progress
 from tests.jobs.fakes import encoded, folder_digest, write_tar
-from tests.jobs.test_interrupt import killed_at_the_end
+from tests.jobs.s3 import Bucket, moto_server, variables
+from tests.jobs.test_interrupt import _killed_at_the_end
 
 Make = Callable[..., ReleaseConfig]
 _SHARDS = 6
@@ -217,12 +218,28 @@ def test_source_and_destination_apart(source: Path, run: Run) -> None:
         run(destination__uri=str(source / "faces"))
 
 
+def test_from_bucket_to_bucket(source: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards(source)
+    run()
+    with moto_server() as endpoint:
+        for name, value in variables(endpoint).items():
+            monkeypatch.setenv(name, value)
+        bucket = Bucket(endpoint, "prepare")
+        for shard in range(2):
+            bucket.put(f"in/{shard}.tar", (source / f"{shard}.tar").read_bytes())
+        places = {"source__uri": "s3://prepare/in", "destination__uri": "s3://prepare/out"}
+        assert run(**places).made == 2 and run(**places).kept == 2
+        for name in ("0.npz", "0.tar", "1.npz", "1.tar"):
+            assert bucket.get(f"out/{name}") == (tmp_path / "released" / name).read_bytes()
+        assert json.loads(bucket.get("out/prepared.json"))["sources"] == ["s3://prepare/in"]
+
+
 def test_killed_in_the_middle(source: Path, tmp_path: Path, run: Run) -> None:
     write_shards(source, _SHARDS)
     folder = tmp_path / "released"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", _SCRIPT, str(source), str(folder)]
-    with subprocess.Popen(command, env=environment) as process, killed_at_the_end(process):
+    with subprocess.Popen(command, env=environment) as process, _killed_at_the_end(process):
         deadline = time.monotonic() + 240
         while len(list(folder.glob("*.npz"))) < 2:
             assert process.poll() is None and time.monotonic() < deadline, "the job ended before it could be killed"
