@@ -6,7 +6,7 @@ How a face is prepared comes from outside (`Preparer`): this package moves data,
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -159,7 +159,10 @@ def prepare(config: ReleaseConfig, layout: Layout, build: BuildPreparer, progres
     folder = PreparedFolder(storage)
     items = {output_name(item): item for item in layout.items}
     records = folder.records()
-    context = PrepareContext(config, build, layout, facts)
+    # Millions of files would travel to every worker: each is told its own with the item.
+    context = PrepareContext(config, build, replace(layout, items=()), facts)
+    if len(items) < len(layout.items):
+        raise InputError(f"SRC {config.source.uri}: two of its shards would have one name in DST: rename one")
     _check_alike(context, items, records)
     progress.say(f"{config.source.uri}: {layout.sentence}")
     _forget_stale(context, items, records, folder, progress)
@@ -204,8 +207,6 @@ def _check_places(config: ReleaseConfig) -> None:
 def _check_alike(context: PrepareContext, items: Mapping[str, WorkItem], records: Mapping[str, ShardRecord]) -> None:
     """InputError when DST holds shards that do not go with those to be made."""
     source, target = address(context.config.source.uri), context.config.destination.uri
-    if len(items) < len(context.layout.items):
-        raise InputError(f"SRC {source}: two of its shards would have one name in DST: rename one")
     for record in records.values():
         for name in sorted(context.facts.keys() | record.facts.keys()):
             was, now = record.facts.get(name, "unknown"), context.facts.get(name, "unknown")

@@ -212,6 +212,13 @@ def test_nothing_usable_is_an_error_with_the_reasons(source: Path, run: Run) -> 
         run()
 
 
+def test_two_shards_of_one_name_are_refused(source: Path, run: Run) -> None:
+    for name in ("a/b.tar", "a-b.tar"):
+        write_tar(source / name, [("x.jpg", encoded())])
+    with pytest.raises(InputError, match="two of its shards would have one name"):
+        run()
+
+
 def test_source_and_destination_apart(source: Path, run: Run) -> None:
     write_shards(source)
     with pytest.raises(InputError, match="lie inside each other"):
