@@ -16,7 +16,7 @@ from cfanet.errors import ConfigError, WeightsError
 from cfanet.networks.generator import Generator, GeneratorConfig
 from cfanet.recognizers import FACENET_NAMES, file_digest, load_recognizer
 
-FORMAT = "cfanet-generator/2"  # changes with the alignment of crops: weights fit one
+FORMAT = "cfanet-generator/3"  # changes with the network and with the alignment of crops: weights fit one
 DEFAULT_GENERATOR = "generator-default.safetensors"
 
 

@@ -17,9 +17,15 @@ class GeneratorConfig:
     identity_dim: int  # d of z_id; equals the guiding recognizer's dimension
     content_size: int  # side of z_con
     content_channels: int  # channels of z_con: narrow, so that the picture cannot be copied through
+    fine_channels: int  # further content at twice the side, folded into 4 channels of z_con each; 0: none
     style_dim: int  # width of the mapping from z_id to the decoder's styles
     width: int  # channels at the finest resolution
     max_width: int  # channels at the coarsest
+
+    @property
+    def code_channels(self) -> int:
+        """Channels of z_con in all."""
+        return self.content_channels + 4 * self.fine_channels
 
     def channels(self, size: int) -> int:
         """Channels of feature maps with side `size`."""
@@ -35,7 +41,7 @@ def _sizes(high: int, low: int) -> list[int]:
 
 
 class Encoder(nn.Module):
-    """Shared stem with two heads: content z_con (spatial) and identity z_id (unit sphere)."""
+    """Shared stem with two heads: content z_con (spatial, at one or two sizes) and identity z_id (unit sphere)."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -47,19 +53,32 @@ class Encoder(nn.Module):
         coarse = config.channels(config.content_size)
         self.content = nn.Sequential(Conv2d(coarse, coarse), nn.LeakyReLU(0.2), Conv2d(coarse, config.content_channels))
         self.identity = IdentityHead(coarse, config.content_size, config.max_width, config.identity_dim)
+        fine = config.channels(2 * config.content_size)
+        self.fine = Conv2d(fine, config.fine_channels) if config.fine_channels else None
 
     def features(self, crops: Tensor) -> Tensor:
         """The stem's output, (N, C, content_size, content_size)."""
-        x = activate(self.from_rgb(crops))
-        for block in self.stem.values():
-            x = block(x)
-        return x
+        return self._stem(crops)[0]
+
+    def content_and_features(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, R, R) in [-1, 1] → z_con (N, c, s, s), and the stem's output, from which z_id is made."""
+        x, before = self._stem(crops)
+        content: Tensor = self.content(x)
+        if self.fine is not None:
+            content = torch.cat([content, F.pixel_unshuffle(self.fine(before), 2)], dim=1)
+        return content, x
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, R, R) in [-1, 1] → z_con (N, c, s, s) and z_id (N, d) unit-norm."""
-        x = self.features(crops)
-        content: Tensor = self.content(x)
+        content, x = self.content_and_features(crops)
         return content, self.identity(x)
+
+    def _stem(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Features at content_size, and at twice that side."""
+        x = before = activate(self.from_rgb(crops))
+        for block in self.stem.values():
+            before, x = x, block(x)
+        return x, before
 
 
 class IdentityHead(nn.Module):
@@ -87,7 +106,10 @@ class Decoder(nn.Module):
         self.mapping = nn.ModuleList([Linear(config.identity_dim, style), Linear(style, style)])
         self.entry = Conv2d(config.content_channels, coarse)
         sizes = _sizes(config.resolution, config.content_size)[::-1]
+        self.coarse_channels = config.content_channels
         self.base = ModulatedBlock(coarse, coarse, style, upsample=False)
+        fine = config.channels(2 * config.content_size)
+        self.fine_entry = Conv2d(config.fine_channels, fine) if config.fine_channels else None
         self.blocks = nn.ModuleDict(
             {
                 str(s): ModulatedBlock(config.channels(s // 2), config.channels(s), style, upsample=True)
@@ -103,10 +125,13 @@ class Decoder(nn.Module):
         style = identity * identity.shape[-1] ** 0.5  # unit variance per coordinate
         for layer in self.mapping:
             style = activate(layer(style))
-        x = self.base(activate(self.entry(content)), style)
+        coarse, fine = content[:, : self.coarse_channels], content[:, self.coarse_channels :]
+        x = self.base(activate(self.entry(coarse)), style)
         rgb: Tensor = next(iter(self.to_rgb.values()))(x, style)
-        for size, block in self.blocks.items():
+        for number, (size, block) in enumerate(self.blocks.items()):
             x = block(x, style)
+            if number == 0 and self.fine_entry is not None:
+                x = x + self.fine_entry(F.pixel_shuffle(fine, 2))
             rgb = F.interpolate(rgb, scale_factor=2, mode="bilinear", align_corners=False) + self.to_rgb[size](x, style)
         return rgb
 
