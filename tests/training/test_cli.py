@@ -16,9 +16,9 @@ from jobs.cli import main
 from tests.training.fakes import FakeNetwork
 from tests.training.prepared import write_prepared
 
-STEPS = 60
+STEPS = 40
 NETWORK = {"resolution": 32, "content_size": 8, "width": 8, "max_width": 16, "style_dim": 16, "discriminator_width": 8}
-SCHEDULE = {"batch": 8, "own_identity_from": 2, "adversarial_from": 4, "save_every": 2, "measure_every": 30}
+SCHEDULE = {"batch": 8, "own_identity_from": 2, "adversarial_from": 4, "save_every": 2, "measure_every": 20}
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,8 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(data: Path, tmp_path: Path
     assert not [name for name, value in whole.items() if not torch.equal(value, resumed[name])]
     assert (tmp_path / "killed/generator.safetensors").stat().st_size > 1000
     curves = EventAccumulator(str(tmp_path / "whole/tensorboard"), size_guidance={"images": 0}).Reload()
-    assert [event.step for event in curves.Scalars("held-out/l1")][:2] == [30, 60]
-    assert {event.step for event in curves.Images("held-out")} == {30, 60}
+    assert [event.step for event in curves.Scalars("held-out/l1")][:2] == [20, 40]
+    assert {event.step for event in curves.Images("held-out")} == {20, 40}
 
 
 def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
