@@ -169,7 +169,7 @@ def prepare(config: ReleaseConfig, layout: Layout, build: BuildPreparer, progres
     unrecorded = [shard for shard in items if shard not in records and folder.has_files(shard)]
     if unrecorded:
         progress.say(f"{len(unrecorded)} shards were prepared by an earlier version, without a record: they are kept")
-    done = {shard for shard in items if _is_done(folder, records.get(shard), items[shard])}
+    done = {shard for shard in items if _is_done(context, folder, records.get(shard), items[shard])}
     todo = [item for shard, item in items.items() if shard not in done and shard not in unrecorded]
     session = ray_session(config) if todo else nullcontext()
     with session, progress.stage(PREPARE, len(todo), len(items) - len(todo)) as stage:
@@ -208,6 +208,8 @@ def _check_alike(context: PrepareContext, items: Mapping[str, WorkItem], records
     """InputError when DST holds shards that do not go with those to be made."""
     source, target = address(context.config.source.uri), context.config.destination.uri
     for record in records.values():
+        if not record.faces:
+            continue  # nothing of it could be mixed up with anything: it is made again if it was made otherwise
         for name in sorted(context.facts.keys() | record.facts.keys()):
             was, now = record.facts.get(name, "unknown"), context.facts.get(name, "unknown")
             if was != now:
@@ -241,8 +243,10 @@ def _forget_stale(
         del records[shard]
 
 
-def _is_done(folder: PreparedFolder, record: ShardRecord | None, item: WorkItem) -> bool:
-    return record is not None and record.etag == item.etag and folder.is_whole(record)
+def _is_done(context: PrepareContext, folder: PreparedFolder, record: ShardRecord | None, item: WorkItem) -> bool:
+    if record is None or record.etag != item.etag or record.facts != context.facts:
+        return False
+    return folder.is_whole(record)
 
 
 if __name__ == "__main__":

@@ -212,6 +212,15 @@ def test_nothing_usable_is_an_error_with_the_reasons(source: Path, run: Run) -> 
         run()
 
 
+def test_a_folder_without_faces_takes_other_settings(source: Path, run: Run) -> None:
+    write_tar(source / "0.tar", [("a.jpg", b"")])
+    with pytest.raises(InputError, match="can be used"):
+        run()
+    write_tar(source / "1.tar", [("b.jpg", encoded())])
+    outcome = run(build_other)
+    assert outcome.made == 2 and outcome.summary["facts"] == {"crop_size": "256"}
+
+
 def test_two_shards_of_one_name_are_refused(source: Path, run: Run) -> None:
     for name in ("a/b.tar", "a-b.tar"):
         write_tar(source / name, [("x.jpg", encoded())])
