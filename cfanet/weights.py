@@ -99,7 +99,7 @@ def _config(header: Mapping[str, str], path: Path) -> GeneratorConfig:
     if set(values) != expected:
         odd = sorted(expected ^ set(values))[0]
         raise WeightsError(f"{path}: its header and this version disagree about {odd!r}: train or fetch a matching one")
-    return GeneratorConfig(**values)
+    return GeneratorConfig(**values | {"fine_channels": tuple(values["fine_channels"])})
 
 
 @dataclass(frozen=True)

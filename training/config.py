@@ -27,7 +27,7 @@ class NetworkSettings(Section):
     resolution: int
     content_size: int = 16
     content_channels: int = 8
-    fine_channels: int = 0
+    fine_channels: tuple[int, ...] = ()
     style_dim: int = 256
     width: int
     max_width: int = 192

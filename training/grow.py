@@ -12,7 +12,8 @@ from cfanet.networks.layers import DownBlock
 from cfanet.weights import load_generator
 
 _COLOURS = 3
-_RUNG = re.compile(r"(encoder\.from_rgb|encoder\.stem\.\d+|decoder\.to_rgb\.\d+|encoder\.fine|decoder\.fine_entry)\.")
+_ENTRY = "decoder.entry.weight"
+_RUNG = re.compile(r"(encoder\.from_rgb|encoder\.stem\.\d+|decoder\.to_rgb\.\d+|encoder\.fine|decoder\.fine_entries)\.")
 
 
 def started_generator(config: GeneratorConfig, start: Path | None) -> Generator:
@@ -32,19 +33,27 @@ def started_generator(config: GeneratorConfig, start: Path | None) -> Generator:
             "give one of that resolution or of half of it"
         )
     own = generator.state_dict()
-    fitting = {name: value for name, value in source.state_dict().items() if _fits(name, value, own)}
+    given = source.state_dict() | {_ENTRY: _widened(source.decoder.entry.weight, own[_ENTRY])}
+    fitting = {name: value for name, value in given.items() if _fits(name, value, own)}
     for name in set(own) - set(fitting):
         if not _RUNG.match(name) and f".{config.resolution}." not in name:
             raise ConfigError(f"start: {start} does not fit the run's network at {name}: use the same [network] sizes")
     generator.load_state_dict(own | fitting)
-    if generator.decoder.fine_entry is not None and "decoder.fine_entry.weight" not in fitting:
-        torch.nn.init.zeros_(generator.decoder.fine_entry.weight)  # a new code begins without a say
+    for level, entry in enumerate(generator.decoder.fine_entries):
+        if f"decoder.fine_entries.{level}.conv.weight" not in fitting:
+            torch.nn.init.zeros_(entry.get_submodule("conv").get_parameter("weight"))  # a new code begins without a say
     if source.config.resolution < config.resolution:
         finest = generator.decoder.to_rgb[str(config.resolution)]
         torch.nn.init.zeros_(finest.get_parameter("weight"))
         if generator.encoder.from_rgb.out_channels >= 2 * _COLOURS:
             _look_at_a_smaller_copy(generator.encoder, source.encoder)
     return generator
+
+
+def _widened(weight: Tensor, own: Tensor) -> Tensor:
+    """`weight` (outputs, inputs, k, k) with zeros for the inputs that `own` has more of."""
+    missing = own.shape[1] - weight.shape[1]
+    return torch.cat([weight, weight.new_zeros(len(weight), max(0, missing), *weight.shape[2:])], dim=1)
 
 
 @torch.no_grad()

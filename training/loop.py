@@ -235,8 +235,10 @@ class Trainer:
         if self._adversarial:
             fakes = torch.cat([made.cross, made.restored])
             values["adversarial"] = losses.fools(self.discriminator(fakes))
-            values["local"] = losses.fools(self._local_logits(made.cross, pairs.x, ~pairs.same, rng))
-            total = total + weights.adversarial * values["adversarial"] + weights.local * values["local"]
+            total = total + weights.adversarial * values["adversarial"]
+            if weights.local > 0:
+                values["local"] = losses.fools(self._local_logits(made.cross, pairs.x, ~pairs.same, rng))
+                total = total + weights.local * values["local"]
         return total
 
     def _smoothness(self, made: Step, rng: torch.Generator) -> Tensor:
@@ -263,10 +265,11 @@ class Trainer:
         cross, restored, all_rows = made.cross.detach(), made.restored.detach(), torch.ones_like(made.pairs.same)
         with self._autocast():
             fakes = self.discriminator(torch.cat([cross, restored]))
-            values["d"] = losses.discriminates(self.discriminator(real), fakes)
-            local_fake = self._local_logits(cross, real, ~made.pairs.same, rng)
-            values["d_local"] = losses.discriminates(self._local_logits(real, real, all_rows, rng), local_fake)
-            total = values["d"] + values["d_local"]
+            values["d"] = total = losses.discriminates(self.discriminator(real), fakes)
+            if weights.local > 0:
+                local_fake = self._local_logits(cross, real, ~made.pairs.same, rng)
+                values["d_local"] = losses.discriminates(self._local_logits(real, real, all_rows, rng), local_fake)
+                total = total + values["d_local"]
         if weights.r1 > 0 and self.step % weights.r1_every == 0:
             probe = real.detach().requires_grad_()
             with torch.autocast(self.device.type, enabled=False):

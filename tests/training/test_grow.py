@@ -15,7 +15,7 @@ SMALL = GeneratorConfig(
     identity_dim=16,
     content_size=8,
     content_channels=4,
-    fine_channels=0,
+    fine_channels=(),
     style_dim=16,
     width=16,
     max_width=32,
@@ -54,7 +54,7 @@ def test_a_grown_encoder_begins_with_what_the_smaller_one_sees_in_a_smaller_copy
 
 
 def test_a_new_fine_content_code_begins_without_a_say(small: Path) -> None:
-    wider = replace(SMALL, fine_channels=2)
+    wider = replace(SMALL, fine_channels=(2,))
     source, widened = started_generator(SMALL, small), started_generator(wider, small)
     content, identity = torch.randn(2, 4, 8, 8), F.normalize(torch.randn(2, 16), dim=-1)
     fine = torch.randn(2, 8, 8, 8)
