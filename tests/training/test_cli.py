@@ -65,7 +65,7 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(data: Path, tmp_path: Path
     settings = config(data, tmp_path / "train.toml", steps=STEPS)
     torch.set_num_threads(1)
     with start(settings, tmp_path / "killed") as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         try:
             while step_of(tmp_path / "killed") < 4:
                 assert process.poll() is None and time.monotonic() < deadline, "it ended before it could be killed"
@@ -96,7 +96,7 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
     common = {"GLOO_SOCKET_IFNAME": "lo", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     processes = [start(settings, tmp_path / "two", **common, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)]
     try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+        assert [process.wait(timeout=240) for process in processes] == [0, 0]
     finally:
         for process in processes:
             process.kill()
