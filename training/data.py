@@ -83,9 +83,14 @@ def data_digest(folder: Path) -> str:
 
 
 def split_held_out(faces: FaceSet) -> tuple[FaceSet, FaceSet]:
-    """(training, held-out) faces; people, not pictures, are held out, chosen by a hash of their code."""
+    """(training, held-out) faces; people, not pictures, are held out, chosen by a hash of their code.
+
+    InputError where nobody is chosen: thresholds and metrics need people who were not trained on.
+    """
     codes = sorted(set(faces.identity.tolist()) - {UNKNOWN})
     held = [c for c in codes if int.from_bytes(sha256(str(c).encode()).digest()[:4], "big") % _HELD_OUT_OF == 0]
+    if not held:
+        raise InputError(f"{len(codes)} people with names are too few to hold any of them out: prepare at least 40")
     mask = torch.isin(faces.identity, torch.tensor(held, dtype=torch.int64))
     return faces.subset(~mask), faces.subset(mask)
 

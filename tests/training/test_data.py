@@ -45,6 +45,11 @@ def test_people_are_held_out_not_pictures() -> None:
     assert not set(training.identity.tolist()) & set(held_out.identity.tolist())
 
 
+def test_too_few_people_to_hold_any_out_are_refused(faces: FaceSet) -> None:
+    with pytest.raises(InputError, match="3 people with names are too few"):
+        split_held_out(faces)
+
+
 def test_a_step_has_both_kinds_of_pairs(faces: FaceSet) -> None:
     lookup = {tuple(e.tolist()): int(i) for e, i in zip(faces.embedding, faces.identity, strict=True)}
     sampler = PairSampler(faces, SCHEDULE)

@@ -143,6 +143,28 @@ def attributes(
     _say(evaluate_attributes(request, group_by or ()))
 
 
+@app.command(epilog="Example: cfanet evaluate groups 'data/lfw-dev-*.tar' --out results --limit 300 --group-by gender")
+def groups(
+    source: Source,
+    out: Out,
+    group_by: Annotated[list[str] | None, typer.Option(help="Field of the samples' .json; repeatable.")] = None,
+    recognizer: Judges = ["dlib"],  # noqa: B006
+    loop: Loops = ["on"],  # noqa: B006
+    generator: GeneratorFile = "default",
+    method: Method = "cfa",
+    angle: Angle = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """For a model card: replaced, matched, likeness and detection by skin tone, size and labels."""
+    from training.evaluation.bench import Request
+    from training.evaluation.groups import evaluate_groups
+
+    request = Request(source, out, tuple(recognizer), limit, generator, method, angle, tuple(loop), seed, device)
+    _say(evaluate_groups(request, group_by or ()))
+
+
 def _say(paths: tuple[Path, Path]) -> None:
     console = Console()
     console.print(paths[1].read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
