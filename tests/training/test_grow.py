@@ -63,6 +63,13 @@ def test_a_new_fine_content_code_begins_without_a_say(small: Path) -> None:
     assert widened.encode(torch.rand(2, 3, 32, 32))[0].shape == (2, 12, 8, 8)
 
 
+def test_a_gate_is_added_to_a_generator_without_one(small: Path) -> None:
+    source, gated = started_generator(SMALL, small), started_generator(replace(SMALL, detail=True), small)
+    content, identity = torch.randn(2, 4, 8, 8), F.normalize(torch.randn(2, 16), dim=-1)
+    assert torch.allclose(gated.decode(content, identity), source.decode(content, identity), atol=1e-6)
+    assert torch.equal(gated.decoder(content, identity)[:, 3], torch.zeros(2, 32, 32)), "half open everywhere"
+
+
 def test_a_generator_that_does_not_fit_is_refused(small: Path) -> None:
     with pytest.raises(ConfigError, match="32 px generator and the run is for 128 px"):
         started_generator(replace(LARGE, resolution=128), small)
