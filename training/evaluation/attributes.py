@@ -11,7 +11,6 @@ from cfanet.errors import InputError
 from cfanet.records import Box, ImageArray
 from training.evaluation.bench import Bench, Request, Subject
 from training.evaluation.document import Cell, Table
-from training.evaluation.faces import face_at
 from training.evaluation.landmarks68 import (
     LICENCE,
     cheeks,
@@ -55,7 +54,7 @@ def evaluate_attributes(request: Request, group_by: Sequence[str]) -> tuple[Path
         faces = []
         for subject, photo, released in bench.release(bench.maker(loop, looks), subjects, name):
             box = subject.look.faces[subject.face].box
-            again = face_at(bench.examiner.look(released.photo).faces, box)
+            again = bench.observer.again(released.photo, box)
             before = traits(photo.picture.pixels, box)
             after = traits(released.photo.picture.pixels, box if again is None else again.box)
             mirrored = mirror_traits(photo.picture.pixels, box)

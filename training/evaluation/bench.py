@@ -18,6 +18,7 @@ from cfanet.recognizers import load_recognizer
 from cfanet.search import References
 from training.evaluation.anonymized import Maker, Released, without_loop
 from training.evaluation.cache import Cache
+from training.evaluation.detectors import Observer
 from training.evaluation.document import Table, write_document
 from training.evaluation.faces import Examiner, Look
 from training.evaluation.samples import Photo, Sample, list_samples, list_shards, shards_digest
@@ -40,6 +41,8 @@ class Request:
     loops: tuple[str, ...] = ("on",)
     seed: int = 0
     device: str = "cpu"
+    keys: tuple[str, ...] | None = None  # use these pictures, in this order, instead of the first `limit`
+    cache: Path | None = None  # folder of the private cache; None: `out`
 
     @property
     def settings(self) -> AnonymizeSettings:
@@ -80,16 +83,20 @@ class Bench:
         self.samples = list_samples(self.shards)
         self.settings = request.settings
         request.out.mkdir(parents=True, exist_ok=True)
-        self.cache = Cache(request.out / "cache.sqlite")
+        self.cache = Cache((request.cache or request.out) / "cache.sqlite")
         recognizers = {spec: load_recognizer(spec, request.device) for spec in request.recognizers}
         detector_settings: DetectorSettings = self.settings.detector
         detector = MTCNNDetector(detector_settings, request.device)
         by_name = {recognizer.name: recognizer for recognizer in recognizers.values()}
         self.examiner = Examiner(self.cache, detector, detector_settings, by_name)
         self.judges = tuple(by_name)
+        self.observer = Observer(self.cache, request.device)
 
     def chosen(self) -> tuple[Sample, ...]:
-        """The first `limit` samples, or all."""
+        """The samples of `keys`; without them the first `limit`, or all."""
+        if self.request.keys is not None:
+            by_key = {sample.key: sample for sample in self.samples}
+            return tuple(by_key[key] for key in self.request.keys)
         return self.samples[: self.request.limit]
 
     def looks(self, samples: Sequence[Sample]) -> dict[str, Look]:

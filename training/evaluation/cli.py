@@ -143,6 +143,30 @@ def attributes(
     _say(evaluate_attributes(request, group_by or ()))
 
 
+@app.command(
+    epilog="Example: cfanet evaluate scorecard lfw-shards --pairs pairs.csv --out results --generator new.safetensors"
+)
+def scorecard(
+    source: Source,
+    pairs: Annotated[Path, typer.Option("--pairs", metavar="CSV", help="Columns fold,left,right,same.")],
+    out: Out,
+    recognizer: Judges = ["dlib"],  # noqa: B006
+    generator: GeneratorFile = "default",
+    angle: Angle = None,
+    limit: Annotated[int, typer.Option(min=10, help="The right pictures of so many same pairs.")] = 100,
+    everything: Annotated[bool, typer.Option("--everything", help="Of all same pairs; --limit is not used.")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=2, help="Processes.")] = 2,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """All that a generator must reach, in one table: two minutes for 100 faces."""
+    from training.evaluation.bench import Request
+    from training.evaluation.scorecard import evaluate_scorecard
+
+    request = Request(source, out, tuple(recognizer), limit, generator, angle_deg=angle, seed=seed, device=device)
+    _say(evaluate_scorecard(request, pairs, everything, workers))
+
+
 def _say(paths: tuple[Path, Path]) -> None:
     console = Console()
     console.print(paths[1].read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
