@@ -16,15 +16,15 @@ from cfanet.detect import MTCNNDetector
 from cfanet.errors import ConfigError
 from cfanet.recognizers import load_recognizer
 from cfanet.search import References
-from training.evaluation.anonymized import Maker, Released, without_loop
+from training.evaluation.anonymized import FolderMaker, Maker, PictureMaker, Released, without_loop
 from training.evaluation.cache import Cache
 from training.evaluation.detectors import Observer
 from training.evaluation.document import Table, write_document
 from training.evaluation.faces import Examiner, Look
+from training.evaluation.methods import MethodChoice, parse_method
 from training.evaluation.samples import Photo, Sample, list_samples, list_shards, shards_digest
 
 T = TypeVar("T")
-METHODS = ("cfa", "blur", "pixelate", "mask")
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,16 @@ class Request:
     @property
     def settings(self) -> AnonymizeSettings:
         """The anonymizer's settings, loop on; ConfigError for an unknown method or an angle out of range."""
-        if self.method not in METHODS:
-            raise ConfigError(f"unknown method {self.method!r}: use one of {', '.join(METHODS)}")
         angle = AnonymizeSettings().angle_deg if self.angle_deg is None else self.angle_deg
         if not 0.0 <= angle <= 180.0:
             raise ConfigError(f"angle {angle:g} is not in [0, 180] degrees: give another --angle")
-        values = {"method": self.method, "generator": self.generator, "angle_deg": angle}
+        values = {**self.choice.settings, "generator": self.generator, "angle_deg": angle}
         return AnonymizeSettings.model_validate(values)
+
+    @property
+    def choice(self) -> MethodChoice:
+        """What `method` means; ConfigError when it means nothing."""
+        return parse_method(self.method)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +123,12 @@ class Bench:
                 found[name][sample.key] = self.examiner.embed(name, photo, face.landmarks)
         return found
 
-    def maker(self, loop: str, looks: Mapping[str, Look], angle_deg: float | None = None, seed: int = 0) -> Maker:
+    def maker(
+        self, loop: str, looks: Mapping[str, Look], angle_deg: float | None = None, seed: int = 0
+    ) -> PictureMaker:
         """One way to anonymize. With the loop on, the faces of `looks` are its gallery, as in a release."""
+        if self.request.choice.released is not None:
+            return FolderMaker(self.request.choice.released)
         settings = self.settings if angle_deg is None else self.settings.model_copy(update={"angle_deg": angle_deg})
         seed += self.request.seed
         if loop == "off" or settings.method != "cfa":
@@ -133,11 +140,11 @@ class Bench:
     def variants(self) -> tuple[tuple[str, str], ...]:
         """(name, loop) of each way to anonymize that was asked for; the classic methods have no loop."""
         if self.settings.method != "cfa":
-            return ((self.settings.method, "off"),)
+            return ((self.request.choice.name, "off"),)
         return tuple((f"cfa, loop {loop}", loop) for loop in dict.fromkeys(self.request.loops))
 
     def release(
-        self, maker: Maker, subjects: Sequence[Subject], what: str
+        self, maker: PictureMaker, subjects: Sequence[Subject], what: str
     ) -> Iterator[tuple[Subject, Photo, Released]]:
         """Anonymize the pictures one by one: (subject, raw picture, released picture)."""
         for subject in progress(subjects, what):
@@ -154,15 +161,16 @@ class Bench:
             "data SHA-256": shards_digest(self.shards),
             "pictures in the data": len(self.samples),
             "limit": self.request.limit if self.request.limit is not None else "none",
-            "method": self.settings.method,
-            "model SHA-256": maker.anonymizer.model_digest,
+            "method": self.request.choice.name,
+            "model SHA-256": maker.model_digest,
             "settings": self.settings.model_dump(mode="json", exclude={"generator"}),
             "seed": self.request.seed,
             "recognizers": {name: self.examiner.recognizers[name].digest for name in self.judges},
             "versions": {name: version(name) for name in ("cfanet", "torch", "numpy", "dlib-bin", "facenet-pytorch")},
             **notes,
         }
-        return write_document(self.request.out, experiment, facts, tables)
+        name = experiment if self.settings.method == "cfa" else f"{experiment}-{self.request.choice.name}"
+        return write_document(self.request.out, name, facts, tables)
 
     def _galleries(self, maker: Maker, looks: Mapping[str, Look]) -> dict[str, References]:
         """Every face of the raw pictures as the loop's own recognizers see it, as a release enrols them."""

@@ -21,7 +21,13 @@ Out = Annotated[
 Judges = Annotated[list[str], typer.Option("--recognizer", help="Recognizer that judges; repeatable.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use only so many pictures (lfw: so many pairs of each kind).")]
 GeneratorFile = Annotated[str, typer.Option("--generator", help='"default" or a .safetensors generator.')]
-Method = Annotated[str, typer.Option(help="cfa, blur, pixelate or mask.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="cfa, blur, pixelate, mask, fixed-blur, fixed-pixelate; k-same:DONORS, k-same-eigen:DONORS, "
+        "donor-swap:DONORS; released:FOLDER for another program's pictures."
+    ),
+]
 Angle = Annotated[float | None, typer.Option("--angle", help="Degrees; default: the product's.")]
 Loops = Annotated[list[str], typer.Option("--loop", help="Closed loop: on or off; repeatable.")]
 Seed = Annotated[int, typer.Option(help="Another seed draws other identities.")]
@@ -165,6 +171,21 @@ def scorecard(
 
     request = Request(source, out, tuple(recognizer), limit, generator, angle_deg=angle, seed=seed, device=device)
     _say(evaluate_scorecard(request, pairs, everything, workers))
+
+
+@app.command(epilog="Example: cfanet evaluate donors 'data/celeba-ids-*.tar' celeba.donors --out results --limit 2000")
+def donors(
+    source: Source,
+    file: Annotated[Path, typer.Argument(help="File to write; as private as the pictures.")],
+    out: Out,
+    limit: Limit = None,
+) -> None:
+    """One aligned face a person, for the methods k-same, k-same-eigen and donor-swap."""
+    from training.evaluation.bench import Request
+    from training.evaluation.donor_file import write_donors
+
+    count = write_donors(Request(source, out, (), limit, method="mask"), file)
+    Console().print(f"{count} donors written to {file}", highlight=False, soft_wrap=True)
 
 
 def _say(paths: tuple[Path, Path]) -> None:
