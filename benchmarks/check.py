@@ -28,18 +28,12 @@ UNCHANGED = 3.0  # mean absolute difference, of 255, below which a region counts
 
 def pictures(shard: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (key, pixels) of every .jpg of a shard."""
-    for key, data in shard_pictures(shard):
-        yield key, np.array(Image.open(io.BytesIO(data)).convert("RGB"))
-
-
-def shard_pictures(shard: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield (key, file) of every .jpg of a shard."""
     with tarfile.open(shard) as tar:
         for member in tar:
             if member.name.endswith(".jpg"):
                 file = tar.extractfile(member)
                 assert file is not None
-                yield member.name.removesuffix(".jpg"), file.read()
+                yield member.name.removesuffix(".jpg"), np.array(Image.open(io.BytesIO(file.read())).convert("RGB"))
 
 
 def check_keys(source: Path, released: Path) -> list[str]:

@@ -42,6 +42,7 @@ class Request:
     seed: int = 0
     device: str = "cpu"
     keys: tuple[str, ...] | None = None  # use these pictures, in this order, instead of the first `limit`
+    whole_gallery: bool = False  # with a limit: thresholds and ranks are still those of all pictures
     cache: Path | None = None  # folder of the private cache; None: `out`
 
     @property

@@ -173,6 +173,32 @@ def scorecard(
     _say(evaluate_scorecard(request, pairs, everything, workers))
 
 
+@app.command(
+    epilog="Example: cfanet evaluate ablation lfw-shards full=a.safetensors without-identity=b.safetensors "
+    "--pairs pairs.csv --out results"
+)
+def ablation(
+    source: Source,
+    models: Annotated[
+        list[str], typer.Argument(metavar="NAME=GENERATOR...", help="full, without-content, without-identity, …")
+    ],
+    pairs: Annotated[Path, typer.Option("--pairs", metavar="CSV", help="Columns fold,left,right,same.")],
+    out: Out,
+    recognizer: Judges = ["dlib"],  # noqa: B006
+    angle: Angle = None,
+    limit: Limit = None,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Processes.")] = 2,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """Table 4: generators trained without one of the losses, beside the whole one."""
+    from training.evaluation.ablation import evaluate_ablation, read_models
+    from training.evaluation.bench import Request
+
+    request = Request(source, out, tuple(recognizer), limit, angle_deg=angle, seed=seed, device=device)
+    _say(evaluate_ablation(request, pairs, read_models(models), workers))
+
+
 @app.command(epilog="Example: cfanet evaluate donors 'data/celeba-ids-*.tar' celeba.donors --out results --limit 2000")
 def donors(
     source: Source,

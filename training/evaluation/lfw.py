@@ -39,7 +39,7 @@ class Attack:
 
 
 def evaluate_lfw(request: Request, pairs_file: Path, everyone: bool = False) -> tuple[Path, Path]:
-    """Run the experiment and write lfw.json and lfw.md; with `everyone`, Table 2 also has people without a pair."""
+    """Run the experiment and write lfw.json, .md and .npz; with `everyone`, Table 2 also has people without a pair."""
     bench = Bench(request)
     by_key = {sample.key: sample for sample in bench.samples}
     pairs = first_of_each_fold(read_pairs(pairs_file, by_key), request.limit)
@@ -50,10 +50,12 @@ def evaluate_lfw(request: Request, pairs_file: Path, everyone: bool = False) -> 
     subjects = _probes(gallery, pairs, looks, everyone)
     limits = {name: _all_pairs_thresholds(raw[name], by_key) for name in bench.judges}
     tables = [_raw_table(bench, pairs, raw, limits)]
+    scores = {f"{judge}|raw": pair_scores(pairs, raw[judge], raw[judge]) for judge in bench.judges}
     for name, loop in bench.variants():
         attack = _attack(bench, subjects, loop, looks, name)
         tables += [_table_one(name, bench, pairs, raw, attack, limits), _fates(name, attack, subjects)]
         for judge in bench.judges:
+            scores[f"{judge}|{name}"] = pair_scores([p for p in pairs if p.same], raw[judge], attack.placed[judge])
             probes = [
                 Probe(s.sample.key, s.sample.identity, raw[judge][s.sample.key], attack.placed[judge][s.sample.key])
                 for s in subjects
@@ -69,7 +71,19 @@ def evaluate_lfw(request: Request, pairs_file: Path, everyone: bool = False) -> 
         "raw pictures without a subject": [k for k, look in looks.items() if look.subject is None],
         "unreadable pictures": unreadable,
     }
-    return bench.write("lfw", tables, notes)
+    written = bench.write("lfw", tables, notes)
+    save_scores(written[0].with_suffix(".npz"), scores)
+    return written
+
+
+def save_scores(path: Path, scores: Mapping[str, FoldScores]) -> None:
+    """Write the pairs' similarities for whoever draws them: `<recognizer>|<variant>|genuine` and `|impostor`."""
+    found = {}
+    for name, pairs in scores.items():
+        known = ~np.isnan(pairs.similarity)
+        found[f"{name}|genuine"] = pairs.similarity[pairs.same & known]
+        found[f"{name}|impostor"] = pairs.similarity[~pairs.same & known]
+    np.savez_compressed(path, allow_pickle=False, **found)
 
 
 @dataclass(frozen=True)
@@ -81,8 +95,8 @@ class Limits:
 
 
 def _gallery(bench: Bench, pairs: Sequence[Pair]) -> list[Sample]:
-    """Every picture; with a limit only those of the pairs."""
-    if bench.request.limit is None:
+    """Every picture; with a limit only those of the pairs, unless the request wants all."""
+    if bench.request.limit is None or bench.request.whole_gallery:
         return list(bench.samples)
     named = {key for pair in pairs for key in (pair.left, pair.right)}
     return [sample for sample in bench.samples if sample.key in named]

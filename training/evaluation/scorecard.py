@@ -3,13 +3,10 @@
 Nothing is measured here: each row names the experiment, the table and the cell it was read from.
 """
 
-import json
-from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +15,20 @@ from training.evaluation.attributes import evaluate_attributes
 from training.evaluation.bench import Request
 from training.evaluation.control import evaluate_control
 from training.evaluation.diversity import evaluate_diversity
-from training.evaluation.document import Cell, Table, write_document
+from training.evaluation.document import Cell, Table, as_cell, cells, write_document
 from training.evaluation.lfw import evaluate_lfw
 from training.evaluation.pairs import first_of_each_fold, read_pairs
+from training.evaluation.parallel import Group, run_groups
 from training.evaluation.quality import evaluate_quality
-from training.evaluation.quantities import Measured, NotMeasured
+from training.evaluation.quantities import Measured
 from training.evaluation.samples import list_samples, list_shards
 
 Document = Mapping[str, Any]
 ANGLES_DEG = (0.0, 30.0, 60.0, 90.0, 120.0)
 _IDENTITIES = 8
-_DIVERSITY_SHARE = 5  # one face in so many also gets eight identities
+_DIVERSITY_SHARE = 5  # one face in so many also gets eight identities …
+_MOST_DIVERSITY = 100  # … and of a large set no more than these
+_MOST_CONTROL = 300  # faces that are moved by every angle
 EXPRESSION = ("mouth opening", "eye opening", "smile (mouth width)", "smile (corner lift)")
 
 
@@ -99,55 +99,23 @@ def evaluate_scorecard(request: Request, pairs_file: Path, everything: bool, wor
     return write_document(out, "scorecard", facts, [table])
 
 
-def _run_all(base: Request, pairs_file: Path, keys: tuple[str, ...], workers: int) -> dict[str, Document]:
+def _run_all(base: Request, pairs_file: Path, keys: tuple[str, ...], workers: int) -> Mapping[str, Document]:
     """The experiments' documents by name, in two groups that share what they make."""
     chosen = replace(base, keys=keys)
-    few = replace(base, keys=keys[::_DIVERSITY_SHARE], loops=("off",))
-    groups: tuple[dict[str, Callable[[], tuple[Path, Path]]], ...] = (
+    moved = replace(base, keys=keys[:_MOST_CONTROL], loops=("off",))
+    few = replace(base, keys=keys[::_DIVERSITY_SHARE][:_MOST_DIVERSITY], loops=("off",))
+    groups: tuple[Group, ...] = (
         {
             "lfw": partial(evaluate_lfw, base, pairs_file),
             "quality": partial(evaluate_quality, chosen, ("mtcnn", "dlib-hog")),
             "attributes": partial(evaluate_attributes, chosen, ()),
         },
         {
-            "control": partial(evaluate_control, replace(chosen, loops=("off",)), ANGLES_DEG, 1, 0.01),
+            "control": partial(evaluate_control, moved, ANGLES_DEG, 1, 0.01),
             "diversity": partial(evaluate_diversity, few, _IDENTITIES),
         },
     )
-    if workers < 2:
-        found = [_run_group(group) for group in groups]
-    else:
-        with ProcessPoolExecutor(len(groups), mp_context=get_context("spawn")) as pool:
-            found = list(pool.map(_run_group, groups))
-    return {name: document for group in found for name, document in group.items()}
-
-
-def _run_group(group: Mapping[str, Callable[[], tuple[Path, Path]]]) -> dict[str, Document]:
-    return {name: json.loads(run()[0].read_text(encoding="utf-8")) for name, run in group.items()}
-
-
-def cells(document: Document, title: str, column: str, **match: str) -> list[tuple[Mapping[str, Any], Cell]]:
-    """Rows of the tables whose title begins so and whose cells are as in `match`, and their cell in `column`.
-
-    `match` names columns with _ for a space. ValueError when there are none: a table was renamed.
-    """
-    wanted = {name.replace("_", " "): value for name, value in match.items()}
-    found = [
-        (row, _cell(row[column]))
-        for table in document["tables"]
-        if table["title"].startswith(title)
-        for row in table["rows"]
-        if all(row[name] == value for name, value in wanted.items())
-    ]
-    if not found:
-        raise ValueError(f"no row {wanted} in a table {title!r} of {document['experiment']}")
-    return found
-
-
-def _cell(value: Any) -> Cell:
-    if isinstance(value, str):
-        return value
-    return NotMeasured(value["reason"]) if "reason" in value else Measured(**value)
+    return run_groups(groups, workers)
 
 
 def _row(what: str, who: str, paper: str, goal: Goal | None, source: tuple[Cell, str]) -> list[Cell]:
@@ -161,8 +129,8 @@ def _recognition(documents: Mapping[str, Document]) -> list[list[Cell]]:
     document = documents["lfw"]
     for loop, high in (("on", 0.010), ("off", 0.05)):
         for attacker in ("detected again", "at the original's landmarks"):
-            match = {"attacker": attacker, "TPR_at": "FAR 0.001, all pairs"}
-            for row, cell in cells(document, f"Table 1: cfa, loop {loop}", "pooled", **match):
+            match = {"attacker": attacker, "TPR at": "FAR 0.001, all pairs"}
+            for row, cell in cells(document, f"Table 1: cfa, loop {loop}", "pooled", match):
                 what = f"TPR at FAR 1e-3, loop {loop}, {attacker}"
                 rows.append(_row(what, row["recognizer"], "0.012 / 0.010", Goal(high=high), (cell, "lfw, Table 1")))
     return rows
@@ -179,12 +147,14 @@ def _likeness(documents: Mapping[str, Document]) -> list[list[Cell]]:
     for loop, group in (("on", "all"), ("on", "replaced"), ("off", "all")):
         for measure, goal in goals.items():
             title = f"Table 3, likeness: cfa, loop {loop}"
-            for row, cell in cells(documents["quality"], title, "mean", measure=measure, faces=group):
+            for row, cell in cells(documents["quality"], title, "mean", {"measure": measure, "faces": group}):
                 what = f"{measure} in the MTCNN box, loop {loop}, {group} faces"
                 rows.append(_row(what, "", row["paper"], goal, (cell, "quality, Table 3")))
         title = f"Table 3, faces still found: cfa, loop {loop}"
         for name, goal in found_goals.items():
-            for row, cell in cells(documents["quality"], title, "of those found before", detector=name, faces=group):
+            for row, cell in cells(
+                documents["quality"], title, "of those found before", {"detector": name, "faces": group}
+            ):
                 what = f"still found, loop {loop}, {group} faces"
                 rows.append(_row(what, name, row["paper"], goal, (cell, "quality, Table 3")))
     return rows
@@ -205,7 +175,7 @@ def _control(documents: Mapping[str, Document]) -> list[list[Cell]]:
             continue
         name = table["title"].partition(": ")[2]
         for angle in ANGLES_DEG:
-            for _, cell in cells(document, table["title"], "mean similarity", **{"angle,_degrees": f"{angle:g}"}):
+            for _, cell in cells(document, table["title"], "mean similarity", {"angle, degrees": f"{angle:g}"}):
                 rows.append(_row(f"similarity at {angle:g}°, loop off", name, "", None, (cell, "control")))
     return rows
 
@@ -216,10 +186,10 @@ def _kept(documents: Mapping[str, Document]) -> list[list[Cell]]:
     for loop in ("on", "off"):
         title = f"Attributes: cfa, loop {loop}"
         for trait in EXPRESSION:
-            for row, cell in cells(documents["attributes"], title, column, trait=trait):
+            for row, cell in cells(documents["attributes"], title, column, {"trait": trait}):
                 rows.append(_row(f"{trait} kept, loop {loop}", "", _mirror(row), Goal(low=0.9), (cell, "attributes")))
         pose = "largest of yaw, pitch, roll, degrees"
-        for row, cell in cells(documents["attributes"], title, "mean absolute difference", trait=pose):
+        for row, cell in cells(documents["attributes"], title, "mean absolute difference", {"trait": pose}):
             goal = Goal(high=3.0)
             rows.append(_row(f"head pose, degrees, loop {loop}", "", _mirror(row), goal, (cell, "attributes")))
     return rows
@@ -227,7 +197,7 @@ def _kept(documents: Mapping[str, Document]) -> list[list[Cell]]:
 
 def _mirror(row: Mapping[str, Any]) -> str:
     """What the paper's column says of a trait: nothing but how well it can be measured at all."""
-    floor = _cell(row["original against its mirror image"])
+    floor = as_cell(row["original against its mirror image"])
     return f"(own mirror image: {floor.value:.2f})" if isinstance(floor, Measured) and floor.value is not None else ""
 
 
@@ -242,7 +212,7 @@ def _people(documents: Mapping[str, Document]) -> list[list[Cell]]:
         variant, _, judge = rest.partition(", loop ")
         loop, _, judge = judge.partition(", ")
         for best, goal in (("after, anyone", Goal(low=0.99)), ("untouched, other people", None)):
-            for row, cell in cells(document, table["title"], "below the threshold", best_match=best):
+            for row, cell in cells(document, table["title"], "below the threshold", {"best match": best}):
                 what = f"best match below the threshold, {variant}, loop {loop}, {best}"
                 rows.append(_row(what, judge, "5 people", goal, (cell, "lfw, Table 2")))
                 margin = next(str(value) for name, value in row.items() if name.startswith("margin"))

@@ -12,6 +12,7 @@ from cfanet.config import DetectorSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.errors import InputError
 from cfanet.recognizers import DlibRecognizer
+from cfanet.records import Embeddings, ImageArray, Landmarks
 from training.evaluation.bench import Request
 from training.evaluation.lfw import evaluate_lfw, pair_scores
 from training.evaluation.pairs import Pair
@@ -60,8 +61,14 @@ def test_the_second_run_makes_nothing_again_and_finds_the_same(
     dataset: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run(dataset, out, "cfa", ("on", "off"))
-    for owner, method in ((MTCNNDetector, "detect"), (DlibRecognizer, "embed")):
-        monkeypatch.setattr(owner, method, lambda *_: pytest.fail("computed a second time"))
+    embed = DlibRecognizer.embed
+
+    def only_the_pattern(judge: DlibRecognizer, images: list[ImageArray], five: list[Landmarks]) -> Embeddings:
+        assert [image.shape for image in images] == [(200, 200, 3)], "computed a second time"
+        return embed(judge, images, five)
+
+    monkeypatch.setattr(DlibRecognizer, "embed", only_the_pattern)  # what names the cache's entries
+    monkeypatch.setattr(MTCNNDetector, "detect", lambda *_: pytest.fail("computed a second time"))
     assert run(dataset, out, "cfa", ("on", "off"))["tables"] == first["tables"]
     titles = [found["title"] for found in first["tables"]]
     assert "Table 1: cfa, loop on" in titles and "Table 1: cfa, loop off" in titles

@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from training.evaluation.bench import Request
+from training.evaluation.document import cells
 from training.evaluation.quantities import NotMeasured, mean, proportion
-from training.evaluation.scorecard import Goal, cells, evaluate_scorecard
+from training.evaluation.scorecard import Goal, evaluate_scorecard
 
 
 def test_a_verdict_is_certain_only_where_the_whole_interval_agrees() -> None:
@@ -26,14 +25,8 @@ def test_every_cell_is_one_of_an_experiment(dataset: Path, out: Path) -> None:
     measured = {(row["what"], row["recognizer or detector"]): row["measured"] for row in rows}
     assert len(measured) == len(rows) > 30
     attributes = json.loads((path.parent / "attributes.json").read_text())
-    ((_, smile),) = cells(
-        attributes, "Attributes: cfa, loop on", "correlation with the original", trait="smile (corner lift)"
-    )
+    match = {"trait": "smile (corner lift)"}
+    ((_, smile),) = cells(attributes, "Attributes: cfa, loop on", "correlation with the original", match)
     assert measured["smile (corner lift) kept, loop on", ""]["n"] == smile.n  # type: ignore[union-attr]
     tpr = measured["TPR at FAR 1e-3, loop off, at the original's landmarks", "dlib"]
     assert tpr["n"] == 2 and tpr["hits"] is not None
-
-
-def test_a_renamed_table_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no row"):
-        cells({"tables": [], "experiment": "x"}, "Table 1", "pooled")
