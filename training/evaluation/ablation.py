@@ -92,8 +92,8 @@ def _table(rows: list[list[Cell]], bench: Bench) -> Table:
         "Table 4: ablation",
         f"Loop off, {bench.settings.angle_deg:g}°. Success: same pairs whose right picture, anonymized and detected "
         "again by MTCNN as it comes, is no longer matched at FAR 1e-3 (1 − TPR). Likeness inside the MTCNN box. The "
-        "paper's numbers are for its own data, recognizer and 40,000 steps: compare directions. Its Figure E: similarity "
-        "falls with the angle only where the identity loss was on.",
+        "paper's numbers are for its own data, recognizer and 40,000 steps: compare directions. Its Figure E: "
+        "similarity falls with the angle only where the identity loss was on.",
         (
             "model",
             "recognizer",
@@ -105,8 +105,3 @@ def _table(rows: list[list[Cell]], bench: Bench) -> Table:
         ),
         rows,
     )
-
-
-def paper_rows() -> list[list[Cell]]:
-    """Table 4 as it was published, where nothing was measured."""
-    return [[name, lpips, success] for name, (lpips, success) in PAPER.items()]

@@ -50,6 +50,7 @@ def evaluate_attributes(request: Request, group_by: Sequence[str]) -> tuple[Path
     looks = bench.looks(samples)
     subjects = [Subject(s, looks[s.key]) for s in samples if looks[s.key].subject is not None]
     tables = []
+    drawn: dict[str, np.ndarray] = {}
     for name, loop in bench.variants():
         faces = []
         for subject, photo, released in bench.release(bench.maker(loop, looks), subjects, name):
@@ -60,6 +61,9 @@ def evaluate_attributes(request: Request, group_by: Sequence[str]) -> tuple[Path
             mirrored = mirror_traits(photo.picture.pixels, box)
             faces.append(Kept(subject.sample.labels, released.replaced(subject.face), before, after, mirrored))
         tables.append(_table(f"Attributes: {name}", [face for face in faces if face.replaced]))
+        for trait in faces[0].before if faces else ():
+            values = [(face.before[trait], face.after[trait]) for face in faces if face.replaced]
+            drawn[f"{name}|{trait}"] = np.array(values).reshape(-1, 2)
         for label in group_by:
             for value in sorted({face.labels[label] for face in faces if label in face.labels}):
                 group = [face for face in faces if face.replaced and face.labels.get(label) == value]
@@ -69,7 +73,7 @@ def evaluate_attributes(request: Request, group_by: Sequence[str]) -> tuple[Path
         "landmarks": LICENCE,
         "gaze direction": "not measured: 68 points have no pupils",
     }
-    return bench.write("attributes", tables, notes)
+    return bench.write("attributes", tables, notes, drawn)
 
 
 def traits(image: ImageArray, box: Box) -> dict[str, float]:

@@ -152,8 +152,14 @@ class Bench:
             photo = subject.sample.photo()
             yield subject, photo, maker.make(subject.sample.key, photo, subject.look)
 
-    def write(self, experiment: str, tables: Sequence[Table], notes: Mapping[str, Any]) -> tuple[Path, Path]:
-        """Write the document of a finished experiment."""
+    def write(
+        self,
+        experiment: str,
+        tables: Sequence[Table],
+        notes: Mapping[str, Any],
+        drawn: Mapping[str, np.ndarray] | None = None,
+    ) -> tuple[Path, Path]:
+        """Write the document of a finished experiment, and beside it as .npz the values that figures are drawn from."""
         maker = self.maker("off", {})
         facts = {
             "experiment": f"cfanet evaluate {experiment}",
@@ -171,6 +177,9 @@ class Bench:
             **notes,
         }
         name = experiment if self.settings.method == "cfa" else f"{experiment}-{self.request.choice.name}"
+        if drawn is not None:
+            self.request.out.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(self.request.out / f"{name}.npz", allow_pickle=False, **drawn)
         return write_document(self.request.out, name, facts, tables)
 
     def _galleries(self, maker: Maker, looks: Mapping[str, Look]) -> dict[str, References]:

@@ -199,6 +199,35 @@ def ablation(
     _say(evaluate_ablation(request, pairs, read_models(models), workers))
 
 
+@app.command(
+    epilog="Example: cfanet evaluate results 'data/lfw-dev-*.tar' --pairs data/lfw-dev-pairs.csv --out runs/evaluation"
+)
+def results(
+    source: Source,
+    pairs: Annotated[Path, typer.Option("--pairs", metavar="CSV", help="Columns fold,left,right,same.")],
+    out: Out,
+    recognizer: Judges = ["dlib"],  # noqa: B006
+    generator: GeneratorFile = "default",
+    method: Annotated[list[str] | None, typer.Option(help="Compare with these only; repeatable. As of lfw.")] = None,
+    ablation: Annotated[list[str] | None, typer.Option(help="name=generator.safetensors; repeatable.")] = None,
+    write: Annotated[Path, typer.Option(help="Document whose marked part is rewritten.")] = Path("docs/RESULTS.md"),
+    limit: Limit = None,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Processes.")] = 2,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """Every experiment, every method, every figure: what `make results` runs; goes on where it stopped."""
+    from training.evaluation.ablation import read_models
+    from training.evaluation.bench import Request
+    from training.evaluation.results import OLDER, ResultsPlan, evaluate_results
+
+    request = Request(source, out, tuple(recognizer), limit, generator, seed=seed, device=device)
+    methods = OLDER if method is None else tuple(method)
+    plan = ResultsPlan(pairs, methods, ablation=read_models(ablation or []), workers=workers)
+    paths = evaluate_results(request, plan, write)
+    Console().print(f"Written to {paths[1]} and {paths[0].parent}", highlight=False, soft_wrap=True)
+
+
 @app.command(epilog="Example: cfanet evaluate donors 'data/celeba-ids-*.tar' celeba.donors --out results --limit 2000")
 def donors(
     source: Source,

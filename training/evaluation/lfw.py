@@ -21,10 +21,11 @@ from training.evaluation.protocol import (
     threshold_at_far,
 )
 from training.evaluation.quantities import Measured, mean, plain, proportion
-from training.evaluation.ranks import Probe, rank_tables
+from training.evaluation.ranks import Probe, rank_tables, search_all
 from training.evaluation.samples import Sample
 
 FARS = (1e-3, 1e-4)
+FAR_CURVE = np.logspace(-5, 0, 101)  # for drawing alone
 Embedded = Mapping[str, np.ndarray]  # sample key → (d,) float32 unit-norm
 
 
@@ -50,12 +51,16 @@ def evaluate_lfw(request: Request, pairs_file: Path, everyone: bool = False) -> 
     subjects = _probes(gallery, pairs, looks, everyone)
     limits = {name: _all_pairs_thresholds(raw[name], by_key) for name in bench.judges}
     tables = [_raw_table(bench, pairs, raw, limits)]
-    scores = {f"{judge}|raw": pair_scores(pairs, raw[judge], raw[judge]) for judge in bench.judges}
+    drawn: dict[str, np.ndarray] = {}
+    for judge in bench.judges:
+        drawn |= pair_arrays(f"{judge}|raw", pair_scores(pairs, raw[judge], raw[judge]))
+        drawn[f"{judge}|far"] = np.array([FAR_CURVE, limits[judge].curve])
     for name, loop in bench.variants():
         attack = _attack(bench, subjects, loop, looks, name)
         tables += [_table_one(name, bench, pairs, raw, attack, limits), _fates(name, attack, subjects)]
         for judge in bench.judges:
-            scores[f"{judge}|{name}"] = pair_scores([p for p in pairs if p.same], raw[judge], attack.placed[judge])
+            mated = [pair for pair in pairs if pair.same]
+            drawn |= pair_arrays(f"{judge}|{name}", pair_scores(mated, raw[judge], attack.placed[judge]))
             probes = [
                 Probe(s.sample.key, s.sample.identity, raw[judge][s.sample.key], attack.placed[judge][s.sample.key])
                 for s in subjects
@@ -63,7 +68,10 @@ def evaluate_lfw(request: Request, pairs_file: Path, everyone: bool = False) -> 
             keys = [sample.key for sample in gallery if sample.key in raw[judge]]
             people = [by_key[key].identity for key in keys]
             rows = np.stack([raw[judge][key] for key in keys])
-            tables += rank_tables(f"{name}, {judge}", probes, keys, people, rows, limits[judge].thresholds[0])
+            searches = search_all(probes, keys, people, rows)
+            tables += rank_tables(f"{name}, {judge}", searches, limits[judge].thresholds[0])
+            drawn[f"{judge}|{name}|rank before"] = np.array([f.rank or 0 for f in searches.before])
+            drawn[f"{judge}|{name}|rank after"] = np.array([f.rank_own for f in searches.after])
     unreadable = [key for key, look in looks.items() if look.unreadable]
     notes = {
         "pairs": pairs_file.name,
@@ -71,19 +79,14 @@ def evaluate_lfw(request: Request, pairs_file: Path, everyone: bool = False) -> 
         "raw pictures without a subject": [k for k, look in looks.items() if look.subject is None],
         "unreadable pictures": unreadable,
     }
-    written = bench.write("lfw", tables, notes)
-    save_scores(written[0].with_suffix(".npz"), scores)
-    return written
+    return bench.write("lfw", tables, notes, drawn)
 
 
-def save_scores(path: Path, scores: Mapping[str, FoldScores]) -> None:
-    """Write the pairs' similarities for whoever draws them: `<recognizer>|<variant>|genuine` and `|impostor`."""
-    found = {}
-    for name, pairs in scores.items():
-        known = ~np.isnan(pairs.similarity)
-        found[f"{name}|genuine"] = pairs.similarity[pairs.same & known]
-        found[f"{name}|impostor"] = pairs.similarity[~pairs.same & known]
-    np.savez_compressed(path, allow_pickle=False, **found)
+def pair_arrays(name: str, pairs: FoldScores) -> dict[str, np.ndarray]:
+    """The pairs' similarities for whoever draws them: `<name>|genuine` and `<name>|impostor`."""
+    known = ~np.isnan(pairs.similarity)
+    genuine, impostor = pairs.similarity[pairs.same & known], pairs.similarity[~pairs.same & known]
+    return {f"{name}|genuine": genuine, f"{name}|impostor": impostor}
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Limits:
 
     thresholds: tuple[float, ...]
     n_impostors: int
+    curve: np.ndarray  # one per FAR_CURVE
 
 
 def _gallery(bench: Bench, pairs: Sequence[Pair]) -> list[Sample]:
@@ -133,7 +137,8 @@ def _probes(
 
 def _all_pairs_thresholds(raw: Embedded, by_key: Mapping[str, Sample]) -> Limits:
     scores = impostor_scores(np.stack(list(raw.values())), [by_key[key].identity for key in raw])
-    return Limits(tuple(threshold_at_far(scores, far) for far in FARS), len(scores))
+    thresholds = tuple(threshold_at_far(scores, far) for far in FARS)
+    return Limits(thresholds, len(scores), np.quantile(scores, 1.0 - FAR_CURVE))
 
 
 def _attack(bench: Bench, subjects: Sequence[Subject], loop: str, looks: Mapping[str, Look], what: str) -> Attack:

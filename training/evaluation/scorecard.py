@@ -64,47 +64,24 @@ def evaluate_scorecard(request: Request, pairs_file: Path, everything: bool, wor
     Documents lie in a folder of `out` named after the generator, so that generators can be compared; the cache is
     shared. With two `workers` the experiments run in two processes.
     """
+    out, keys, groups = experiment_groups(request, pairs_file, everything)
+    return condense(request, run_groups(groups, workers), out, len(keys))
+
+
+def experiment_groups(
+    request: Request, pairs_file: Path, everything: bool
+) -> tuple[Path, tuple[str, ...], list[Group]]:
+    """Where the documents will lie, the pictures, and the experiments in two groups that share what they make."""
     known = {sample.key for sample in list_samples(list_shards(request.source))}
     limit = None if everything else request.limit
     pairs = first_of_each_fold(read_pairs(pairs_file, known), limit)
     keys = tuple(dict.fromkeys(pair.right for pair in pairs if pair.same))
-    generator = load_generator(request.generator)
-    out = request.out / f"generator-{generator.digest[:8]}"
+    out = request.out / f"generator-{load_generator(request.generator).digest[:8]}"
     base = replace(request, out=out, cache=request.cache or request.out, limit=limit, loops=("on", "off"))
-    documents = _run_all(base, pairs_file, keys, workers)
-    rows = [
-        *_recognition(documents),
-        *_likeness(documents),
-        *_control(documents),
-        *_kept(documents),
-        *_people(documents),
-    ]
-    table = Table(
-        "Scorecard",
-        f"{len(keys)} faces. Each cell is a cell of the named experiment's document beside this file, where protocol "
-        "and data are written. Reached: yes? and no? where the 95 % interval holds both answers. With a limit, "
-        "thresholds and the gallery are those of the pairs' pictures.",
-        ("what", "recognizer or detector", "paper", "to reach", "measured", "reached", "experiment"),
-        rows,
-    )
-    facts = {
-        "experiment": "cfanet evaluate scorecard",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "generator SHA-256": generator.digest,
-        "generator": {k: v for k, v in generator.metadata.items() if len(v) < 200},
-        "data SHA-256": documents["lfw"]["data SHA-256"],
-        "faces": len(keys),
-        "seed": request.seed,
-    }
-    return write_document(out, "scorecard", facts, [table])
-
-
-def _run_all(base: Request, pairs_file: Path, keys: tuple[str, ...], workers: int) -> Mapping[str, Document]:
-    """The experiments' documents by name, in two groups that share what they make."""
     chosen = replace(base, keys=keys)
     moved = replace(base, keys=keys[:_MOST_CONTROL], loops=("off",))
     few = replace(base, keys=keys[::_DIVERSITY_SHARE][:_MOST_DIVERSITY], loops=("off",))
-    groups: tuple[Group, ...] = (
+    groups: list[Group] = [
         {
             "lfw": partial(evaluate_lfw, base, pairs_file),
             "quality": partial(evaluate_quality, chosen, ("mtcnn", "dlib-hog")),
@@ -114,8 +91,33 @@ def _run_all(base: Request, pairs_file: Path, keys: tuple[str, ...], workers: in
             "control": partial(evaluate_control, moved, ANGLES_DEG, 1, 0.01),
             "diversity": partial(evaluate_diversity, few, _IDENTITIES),
         },
+    ]
+    return out, keys, groups
+
+
+def condense(request: Request, documents: Mapping[str, Document], out: Path, n_faces: int) -> tuple[Path, Path]:
+    """Write scorecard.json and scorecard.md from the experiments' documents."""
+    rows = [*_recognition(documents), *_likeness(documents), *_control(documents)]
+    rows += [*_kept(documents), *_people(documents)]
+    table = Table(
+        "Scorecard",
+        f"{n_faces} faces. Each cell is a cell of the named experiment's document beside this file, where protocol "
+        "and data are written. Reached: yes? and no? where the 95 % interval holds both answers. With a limit, "
+        "thresholds and the gallery are those of the pairs' pictures.",
+        ("what", "recognizer or detector", "paper", "to reach", "measured", "reached", "experiment"),
+        rows,
     )
-    return run_groups(groups, workers)
+    generator = load_generator(request.generator)
+    facts = {
+        "experiment": "cfanet evaluate scorecard",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "generator SHA-256": generator.digest,
+        "steps": generator.metadata.get("steps", "unknown"),
+        "data SHA-256": documents["lfw"]["data SHA-256"],
+        "faces": n_faces,
+        "seed": request.seed,
+    }
+    return write_document(out, "scorecard", facts, [table])
 
 
 def _row(what: str, who: str, paper: str, goal: Goal | None, source: tuple[Cell, str]) -> list[Cell]:
