@@ -1,10 +1,12 @@
 """How every figure of the experiments looks: one palette, one typeface, few lines."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,7 +19,6 @@ _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.titlesize": 10.0,
-    "axes.titleweight": "medium",
     "axes.titlelocation": "left",
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
@@ -30,6 +31,7 @@ _STYLE: Any = {
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "legend.frameon": False,
+    "legend.fontsize": 8.0,
     "savefig.dpi": 130,
     "figure.facecolor": "white",
 }
@@ -40,26 +42,34 @@ def colour_of(name: str, position: int) -> str:
     return COLOURS.get(name, MORE[position % len(MORE)])
 
 
+def styled() -> AbstractContextManager[None]:
+    """Everything that is drawn inside looks like this."""
+    return rc_context(_STYLE)
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of so many inches."""
-    with rc_context(_STYLE):
-        return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def panels(figure: Figure, rows: int, columns: int) -> list[list[Axes]]:
     """A grid of axes."""
-    with rc_context(_STYLE):
-        made: list[list[Axes]] = [
-            [figure.add_subplot(rows, columns, r * columns + c + 1) for c in range(columns)] for r in range(rows)
-        ]
-    return made
+    return [[figure.add_subplot(rows, columns, r * columns + c + 1) for c in range(columns)] for r in range(rows)]
+
+
+def legend_below(figure: Figure) -> None:
+    """One legend for all panels, under them."""
+    entries: dict[str, Artist] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=min(2, len(entries)))
 
 
 def save(figure: Figure, path: Path) -> Path:
     """Write the figure as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with rc_context(_STYLE):
-        figure.savefig(path)
+    figure.savefig(path)
     return path
 
 

@@ -7,7 +7,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import norm
 
-from training.evaluation.figure_style import GRID, INK, MUTED, colour_of, new_figure, panels, save, short
+from training.evaluation.figure_style import (
+    GRID,
+    INK,
+    MUTED,
+    colour_of,
+    legend_below,
+    new_figure,
+    panels,
+    save,
+    short,
+    styled,
+)
 from training.evaluation.quantities import Measured
 
 Values = Mapping[str, np.ndarray]
@@ -28,7 +39,8 @@ def draw_experiments(folder: Path, out: Path) -> list[Path]:
         if path.is_file():
             with np.load(path, allow_pickle=False) as values:
                 loaded = {key: values[key] for key in values.files}
-            made += [drawer(loaded, out / f"{file}.png") for file, drawer in drawers]
+            with styled():
+                made += [drawer(loaded, out / f"{file}.png") for file, drawer in drawers]
     return made
 
 
@@ -61,8 +73,9 @@ def similarity_histograms(values: Values, path: Path) -> Path:
             axes.hist(scores, bins, weights=weights, histtype="step", color=colour, linewidth=1.4, label=label)
         threshold = _at_far(values[f"{judge}|far"], 1e-3)
         axes.axvline(threshold, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
-        axes.text(threshold, axes.get_ylim()[1], f" FAR 1e-3: {threshold:.3f}", va="top", fontsize=8, color=INK)
+        axes.text(threshold, axes.get_ylim()[1], f" FAR 1e-3: {threshold:.3f}", va="bottom", fontsize=8, color=INK)
         _finish(axes, short(judge), "cosine similarity", "share of pairs")
+    legend_below(figure)
     return save(figure, path)
 
 
@@ -85,6 +98,7 @@ def det_curves(values: Values, path: Path) -> Path:
         axes.set_xlim(norm.ppf(_SMALLEST_RATE), norm.ppf(0.5))
         axes.set_ylim(norm.ppf(_SMALLEST_RATE), norm.ppf(1 - _SMALLEST_RATE))
         _finish(axes, short(judge), "false accept rate", "share of same pairs that are missed")
+    legend_below(figure)
     return save(figure, path)
 
 
@@ -106,6 +120,7 @@ def rank_curves(values: Values, path: Path) -> Path:
         axes.set_xscale("log")
         axes.set_ylim(0, 1.02)
         _finish(axes, short(judge), "rank of the true identity", "share of probes found by then")
+    legend_below(figure)
     return save(figure, path)
 
 
@@ -120,7 +135,7 @@ def control_curves(values: Values, path: Path) -> Path:
         axes.fill_between(angles, low, high, color=colour_of("cfa, loop on", 0), alpha=0.14, linewidth=0)
         axes.plot(angles, curves.mean(1), "o-", color=colour_of("cfa, loop on", 0), markersize=4)
         axes.set_xticks(angles.tolist())
-        _finish(axes, short(judge), "angle asked, degrees (loop off)", "similarity with the original", legend=False)
+        _finish(axes, short(judge), "angle asked, degrees (loop off)", "similarity with the original")
     return save(figure, path)
 
 
@@ -135,27 +150,28 @@ def attribute_scatter(values: Values, path: Path) -> Path:
         if len(pairs):
             bounds = pairs.min(), pairs.max()
             axes.plot(bounds, bounds, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
-        _finish(axes, trait, "original", f"released ({variant})", legend=False)
+        _finish(axes, trait, "original", f"released ({variant})")
     return save(figure, path)
 
 
 def method_plane(rows: Sequence[tuple[str, Measured, Measured]], path: Path, recognizer: str) -> Path:
     """Privacy against utility: TPR at FAR 1e-3 and SSIM of each method, with 95 % intervals."""
-    figure = new_figure(6.2, 4.2)
-    axes = panels(figure, 1, 1)[0][0]
-    for position, (name, tpr, likeness) in enumerate(rows):
-        if tpr.value is None or likeness.value is None:
-            continue
-        colour = colour_of(name, position)
-        x, y = _whiskers(likeness), _whiskers(tpr)
-        axes.errorbar(likeness.value, tpr.value, xerr=x, yerr=y, fmt="o", color=colour, markersize=5, capsize=2)
-        axes.annotate(f" {name}", (likeness.value, tpr.value), fontsize=8, color=INK, va="bottom")
-    axes.set_yscale("symlog", linthresh=0.01)
-    axes.set_ylim(bottom=-0.001)
-    axes.axhline(0.01, color=GRID, linewidth=1.5)
-    title = f"Methods, judged by {short(recognizer)}"
-    _finish(axes, title, "SSIM inside the face box", "TPR at FAR 1e-3", legend=False)
-    return save(figure, path)
+    with styled():
+        figure = new_figure(6.2, 4.2)
+        axes = panels(figure, 1, 1)[0][0]
+        for position, (name, tpr, likeness) in enumerate(rows):
+            if tpr.value is None or likeness.value is None:
+                continue
+            colour = colour_of(name, position)
+            x, y = _whiskers(likeness), _whiskers(tpr)
+            axes.errorbar(likeness.value, tpr.value, xerr=x, yerr=y, fmt="o", color=colour, markersize=5, capsize=2)
+            axes.annotate(f" {name}", (likeness.value, tpr.value), fontsize=8, color=INK, va="bottom")
+        axes.set_yscale("symlog", linthresh=0.01)
+        axes.set_ylim(bottom=-0.001)
+        axes.axhline(0.01, color=GRID, linewidth=1.5)
+        title = f"Methods, judged by {short(recognizer)}"
+        _finish(axes, title, "SSIM inside the face box", "TPR at FAR 1e-3")
+        return save(figure, path)
 
 
 def _whiskers(measured: Measured) -> list[list[float]]:
@@ -170,9 +186,7 @@ def _at_far(curve: np.ndarray, far: float) -> float:
     return float(np.interp(np.log10(far), np.log10(curve[0]), curve[1]))
 
 
-def _finish(axes: Axes, title: str, x: str, y: str, legend: bool = True) -> None:
+def _finish(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_title(title)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    if legend:
-        axes.legend(fontsize=7.5)

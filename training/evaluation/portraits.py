@@ -20,7 +20,7 @@ from cfanet.detect import MTCNNDetector
 from cfanet.records import Box, Detection, ImageArray
 from training.evaluation.anonymized import evaluation_key, without_loop
 from training.evaluation.bench import Request
-from training.evaluation.figure_style import INK, new_figure, panels, picture_grid, save
+from training.evaluation.figure_style import INK, new_figure, panels, picture_grid, save, styled
 from training.evaluation.landmarks68 import landmarks68
 
 ANGLES_DEG = (0.0, 30.0, 60.0, 90.0, 120.0)
@@ -31,6 +31,13 @@ _CONTEXT = 0.8  # surroundings shown, in face sizes on each side
 def draw_portraits(request: Request, methods: Sequence[str], out: Path) -> list[Path]:
     """Before and after by method, angles × identities, and 68 landmarks before and after; returns the files."""
     people = [(image, _face(image)) for image in (collins(), hopper())]
+    with styled():
+        return _draw(request, methods, out, people)
+
+
+def _draw(
+    request: Request, methods: Sequence[str], out: Path, people: Sequence[tuple[ImageArray, Detection]]
+) -> list[Path]:
     names, columns = ["original"], [[cut(image, face.box) for image, face in people]]
     for method in methods:
         settings = replace(request, method=method).settings

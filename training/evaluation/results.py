@@ -11,6 +11,7 @@ from training.evaluation.ablation import evaluate_ablation
 from training.evaluation.bench import Request
 from training.evaluation.document import Cell, Table, as_table, cells, read_document, table_lines
 from training.evaluation.donor_file import write_donors
+from training.evaluation.figure_style import short
 from training.evaluation.figures import draw_experiments, method_plane
 from training.evaluation.lfw import evaluate_lfw
 from training.evaluation.methods import BORROWING
@@ -59,6 +60,8 @@ def evaluate_results(request: Request, plan: ResultsPlan, document: Path) -> tup
     _draw(request, (out, figures), methods, specs)
     tables = _chapters(documents, read_document(scorecard[0]), methods, ablation)
     part = "\n".join([BEGIN, *_header(documents["lfw"], request), *_show(tables, figures), END])
+    for judge in documents["lfw"]["recognizers"]:
+        part = part.replace(judge, short(judge))
     start, stop = text.index(BEGIN), text.index(END) + len(END)
     document.write_text(text[:start] + part + text[stop:], encoding="utf-8")
     return scorecard[0], document
@@ -153,7 +156,7 @@ def _draw(request: Request, folders: tuple[Path, Path], methods: Table, specs: S
     for judge in dict.fromkeys(str(row[1]) for row in methods.rows):
         rows = [(str(r[0]), r[2], r[4]) for r in methods.rows if r[1] == judge]
         points = [(n, t, s) for n, t, s in rows if isinstance(t, Measured) and isinstance(s, Measured)]
-        method_plane(points, figures / f"methods-{judge.removeprefix('torchscript:').partition('.')[0]}.png", judge)
+        method_plane(points, figures / f"methods-{short(judge)}.png", judge)
     draw_portraits(request, ["cfa", *specs], figures)
 
 
