@@ -1,18 +1,19 @@
 """Faces and their embeddings, looked for once: every experiment asks here."""
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Protocol, TypeVar, cast
 
 import numpy as np
 
-import cfanet.detect
 from cfanet.config import DetectorSettings
 from cfanet.errors import PictureError
 from cfanet.records import Box, Detection, Detector, Landmarks, Recognizer
-from training.evaluation.cache import Cache, code_digest, key_of
+from training.evaluation.cache import Cache, key_of
+from training.evaluation.public_domain import many_faces
 from training.evaluation.samples import Photo
 from training.prepare import main_face
 
@@ -43,13 +44,12 @@ class Examiner:
         self.recognizers = dict(recognizers)
         self._cache = cache
         self._detector = detector
-        code = code_digest(_source(cfanet.detect.__file__))
-        self._detector_digest = key_of(detector.name, settings.model_dump_json(), code)
+        self._settings = settings
         self._fingerprints: dict[str, str] = {}
 
     def look(self, photo: Photo) -> Look:
         """All faces of a picture and which of them is its subject."""
-        key = key_of("faces", photo.digest, self._detector_digest)
+        key = key_of("faces", photo.digest, self._detector_key)
         value = self._cache.get(key)
         if value is None:
             try:
@@ -62,6 +62,10 @@ class Examiner:
         faces, width, height = _unpack(value)
         main = main_face(faces, width, height)
         return Look(tuple(faces), None if main is None else faces.index(main))
+
+    @cached_property
+    def _detector_key(self) -> str:
+        return key_of(self._detector.name, self._settings.model_dump_json(), detector_fingerprint(self._detector))
 
     def embed(self, recognizer: str, photo: Photo, landmarks: Landmarks) -> np.ndarray:
         """The face at five points, as a recognizer sees it; (d,) float32 unit-norm."""
@@ -89,6 +93,13 @@ def fingerprint(recognizer: Recognizer) -> str:
     five = np.array([[70, 80], [120, 90], [95, 110], [70, 130], [110, 138]], dtype=np.float32)
     seen = np.round(recognizer.embed([pattern], [five])[0].astype(np.float64), 2) + 0.0  # no negative zero
     return key_of(recognizer.name, recognizer.digest, seen.tobytes())
+
+
+def detector_fingerprint(detector: Detector) -> str:
+    """What a detector is: what it finds, to the pixel, in a picture made for it, hex."""
+    found = detector.detect(many_faces())
+    rows = [[*face.box, *face.landmarks.ravel()] for face in sorted(found, key=lambda face: face.box)]
+    return key_of(json.dumps([[round(float(value)) for value in row] for row in rows]))
 
 
 def overlap(one: Box, two: Box) -> float:
@@ -143,8 +154,3 @@ def _unpack(value: bytes) -> tuple[list[Detection], int, int]:
         for box, score, five in zip(boxes, stored["scores"], stored["landmarks"], strict=True)
     ]
     return faces, int(stored["size"][0]), int(stored["size"][1])
-
-
-def _source(file: str | None) -> Path:
-    assert file is not None
-    return Path(file)

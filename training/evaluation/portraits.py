@@ -1,7 +1,4 @@
-"""Pictures of faces for the documents, of public-domain portraits that other packages bring: never of the data.
-
-NASA's of Eileen Collins (scikit-image) and the US Navy's of Grace Hopper (Matplotlib).
-"""
+"""Pictures of faces for the documents, of portraits in the public domain: never of the data."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,10 +6,8 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from matplotlib import get_data_path
 from matplotlib.figure import Figure
 from PIL import Image
-from skimage import data
 
 from cfanet.anonymizer import build_anonymizer
 from cfanet.config import AnonymizeSettings
@@ -22,6 +17,7 @@ from training.evaluation.anonymized import evaluation_key, without_loop
 from training.evaluation.bench import Request
 from training.evaluation.figure_style import INK, new_figure, panels, picture_grid, save, styled
 from training.evaluation.landmarks68 import landmarks68
+from training.evaluation.public_domain import collins, hopper
 
 ANGLES_DEG = (0.0, 30.0, 60.0, 90.0, 120.0)
 _IDENTITIES = 3
@@ -49,19 +45,6 @@ def _draw(
     made.append(save(_identities(people, request.settings), out / "identities.png"))
     made.append(save(_landmarks(people, request.settings), out / "landmarks.png"))
     return made
-
-
-@cache
-def collins() -> ImageArray:
-    """512 × 512, one face of about 100 px."""
-    return np.array(data.astronaut())
-
-
-@cache
-def hopper() -> ImageArray:
-    """512 × 600, one face of about 200 px."""
-    file = Path(get_data_path(), "sample_data", "grace_hopper.jpg")
-    return np.array(Image.open(file).convert("RGB"))
 
 
 def cut(image: ImageArray, box: Box, side: int = 220) -> ImageArray:

@@ -12,10 +12,11 @@ from cfanet.config import DetectorSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.errors import InputError
 from cfanet.recognizers import DlibRecognizer
-from cfanet.records import Embeddings, ImageArray, Landmarks
+from cfanet.records import Detection, Embeddings, ImageArray, Landmarks
 from training.evaluation.bench import Request
 from training.evaluation.lfw import evaluate_lfw, pair_scores
 from training.evaluation.pairs import Pair
+from training.evaluation.public_domain import many_faces
 from training.evaluation.samples import list_samples
 from training.prepare import main_face
 
@@ -68,7 +69,13 @@ def test_the_second_run_makes_nothing_again_and_finds_the_same(
         return embed(judge, images, five)
 
     monkeypatch.setattr(DlibRecognizer, "embed", only_the_pattern)  # what names the cache's entries
-    monkeypatch.setattr(MTCNNDetector, "detect", lambda *_: pytest.fail("computed a second time"))
+    detect = MTCNNDetector.detect
+
+    def only_the_named(detector: MTCNNDetector, image: ImageArray) -> list[Detection]:
+        assert image is many_faces(), "computed a second time"
+        return detect(detector, image)
+
+    monkeypatch.setattr(MTCNNDetector, "detect", only_the_named)
     assert run(dataset, out, "cfa", ("on", "off"))["tables"] == first["tables"]
     titles = [found["title"] for found in first["tables"]]
     assert "Table 1: cfa, loop on" in titles and "Table 1: cfa, loop off" in titles
