@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,6 +18,7 @@ from cfanet.errors import ConfigError, InputError
 from cfanet.recognizers import file_digest
 
 FORMAT = "cfanet-donors/1"  # changes with the alignment of crops
+_AT_ONCE = 256  # crops that are float32 at one time
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,5 +72,10 @@ def as_bytes(crop: Tensor) -> Tensor:
 def sketch(crops: Tensor) -> Tensor:
     """What distances are taken on: luminance, 32 × 32; (N, 3, S, S) in [0, 255] → (N, 1024) float32."""
     weights = torch.tensor([0.299, 0.587, 0.114])
-    grey = torch.einsum("nchw,c->nhw", crops.float(), weights)[:, None]
-    return torch.nn.functional.interpolate(grey, size=(32, 32), mode="area").flatten(1)
+    return torch.einsum("nck,c->nk", shrink(crops, 32).reshape(len(crops), 3, -1), weights)
+
+
+def shrink(crops: Tensor, side: int) -> Tensor:
+    """Area averages: (N, 3, S, S) of any number type → (N, 3 · side²) float32; N may be large."""
+    parts = (crops[start : start + _AT_ONCE].float() for start in range(0, len(crops), _AT_ONCE))
+    return torch.cat([F.interpolate(part, size=(side, side), mode="area").flatten(1) for part in parts])

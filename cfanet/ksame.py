@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cfanet.donors import Donors, as_bytes, as_crop, sketch
+from cfanet.donors import Donors, as_bytes, as_crop, shrink, sketch
 
 _EIGEN_SIZE = 64  # crops are averaged down to this for eigenfaces: finer detail is not in the first components
 
@@ -98,4 +98,4 @@ class Eigenfaces:
         return F.interpolate(small, size=size, mode="bilinear", align_corners=False)[0].clamp(0.0, 255.0)
 
     def _flat(self, crops: Tensor) -> Tensor:
-        return F.interpolate(crops.float(), size=(_EIGEN_SIZE, _EIGEN_SIZE), mode="area").flatten(1)
+        return shrink(crops, _EIGEN_SIZE)

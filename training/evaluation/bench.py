@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from cfanet.config import AnonymizeSettings, DetectorSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.errors import ConfigError
 from cfanet.recognizers import load_recognizer
+from cfanet.records import Recognizer
 from cfanet.search import References
 from training.evaluation.anonymized import FolderMaker, Maker, PictureMaker, Released, without_loop
 from training.evaluation.cache import Cache
@@ -88,10 +90,10 @@ class Bench:
         self.settings = request.settings
         request.out.mkdir(parents=True, exist_ok=True)
         self.cache = Cache((request.cache or request.out) / "cache.sqlite")
-        recognizers = {spec: load_recognizer(spec, request.device) for spec in request.recognizers}
+        recognizers = [_recognizer(spec, request.device) for spec in request.recognizers]
         detector_settings: DetectorSettings = self.settings.detector
-        detector = MTCNNDetector(detector_settings, request.device)
-        by_name = {recognizer.name: recognizer for recognizer in recognizers.values()}
+        detector = _detector(detector_settings, request.device)
+        by_name = {recognizer.name: recognizer for recognizer in recognizers}
         self.examiner = Examiner(self.cache, detector, detector_settings, by_name)
         self.judges = tuple(by_name)
         self.observer = Observer(self.cache, request.device)
@@ -202,6 +204,18 @@ class Bench:
             if rows:
                 galleries[name] = References(tuple(ids), np.stack(rows))
         return galleries
+
+
+@cache
+def _recognizer(spec: str, device: str) -> Recognizer:
+    """Loaded once in a process, whatever experiments run in it."""
+    return load_recognizer(spec, device)
+
+
+@cache
+def _detector(settings: DetectorSettings, device: str) -> MTCNNDetector:
+    """Loaded once in a process."""
+    return MTCNNDetector(settings, device)
 
 
 def progress(items: Iterable[T], what: str) -> Iterable[T]:

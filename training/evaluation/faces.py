@@ -2,10 +2,11 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -45,7 +46,6 @@ class Examiner:
         self._cache = cache
         self._detector = detector
         self._settings = settings
-        self._fingerprints: dict[str, str] = {}
 
     def look(self, photo: Photo) -> Look:
         """All faces of a picture and which of them is its subject."""
@@ -65,15 +65,14 @@ class Examiner:
 
     @cached_property
     def _detector_key(self) -> str:
-        return key_of(self._detector.name, self._settings.model_dump_json(), detector_fingerprint(self._detector))
+        found = _once(self._detector, lambda: detector_fingerprint(self._detector))
+        return key_of(self._detector.name, self._settings.model_dump_json(), found)
 
     def embed(self, recognizer: str, photo: Photo, landmarks: Landmarks) -> np.ndarray:
         """The face at five points, as a recognizer sees it; (d,) float32 unit-norm."""
         model = self.recognizers[recognizer]
         five = np.ascontiguousarray(landmarks, dtype=np.float32)
-        if recognizer not in self._fingerprints:
-            self._fingerprints[recognizer] = fingerprint(model)
-        key = key_of("embedding", photo.digest, self._fingerprints[recognizer], five.tobytes())
+        key = key_of("embedding", photo.digest, _once(model, lambda: fingerprint(model)), five.tobytes())
         value = self._cache.get(key)
         if value is None:
             value = model.embed([photo.picture.pixels], [five])[0].astype(np.float32).tobytes()
@@ -117,6 +116,16 @@ class _Seen(Protocol):
     def box(self) -> Box: ...
     @property
     def score(self) -> float: ...
+
+
+_FINGERPRINTS: WeakKeyDictionary[object, str] = WeakKeyDictionary()
+
+
+def _once(part: object, find: Callable[[], str]) -> str:
+    """The fingerprint of a detector or recognizer, found once as long as it lives."""
+    if part not in _FINGERPRINTS:
+        _FINGERPRINTS[part] = find()
+    return _FINGERPRINTS[part]
 
 
 S = TypeVar("S", bound=_Seen)

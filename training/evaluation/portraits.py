@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cfanet.anonymizer import build_anonymizer
+from cfanet.anonymizer import Anonymizer, build_anonymizer
 from cfanet.config import AnonymizeSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.records import Box, Detection, ImageArray
@@ -73,9 +73,14 @@ def _variants(name: str, settings: AnonymizeSettings) -> list[tuple[str, Anonymi
 
 
 def _released(image: ImageArray, face: Detection, settings: AnonymizeSettings, seed: int) -> ImageArray:
-    result = build_anonymizer(settings, evaluation_key(seed), {}).run([image], ["portrait"], [[face]])[0]
+    result = _anonymizer(settings, seed).run([image], ["portrait"], [[face]])[0]
     assert result.image is not None, "these settings obscure what cannot be replaced"
     return result.image
+
+
+@cache
+def _anonymizer(settings: AnonymizeSettings, seed: int) -> Anonymizer:
+    return build_anonymizer(settings, evaluation_key(seed), {})
 
 
 def _identities(people: Sequence[tuple[ImageArray, Detection]], settings: AnonymizeSettings) -> Figure:

@@ -105,13 +105,13 @@ def test_a_missing_face_is_no_score() -> None:
 
 @pytest.mark.real
 def test_raw_pairs_of_lfw_are_told_apart_as_well_as_the_recognizer_is_known_to(tmp_path: Path) -> None:
-    """MobileFaceNet's accuracy on all of LFW is 0.991: of 40 pairs at most two may be wrong."""
+    """MobileFaceNet's accuracy on all of LFW is 0.991: of 20 pairs at most one may be wrong."""
     shared = Path(__file__).resolve().parents[4] / "shared"
     shards = sorted((shared / "data").glob("lfw-dev-*.tar"))
     model = shared / "models" / "mobilefacenet-casia-arcface.torchscript.pt"
     if not shards or not model.is_file():
         pytest.skip("needs lfw-dev shards and MobileFaceNet beside the checkout")
-    request = Request(shards[0].parent / "lfw-dev-*.tar", tmp_path, (f"torchscript:{model}",), limit=20, method="mask")
+    request = Request(shards[0].parent / "lfw-dev-*.tar", tmp_path, (f"torchscript:{model}",), limit=10, method="mask")
     path = evaluate_lfw(request, shards[0].parent / "lfw-dev-pairs.csv")[0]
     accuracy = table(json.loads(path.read_text()), "Raw pictures")[0]["pooled"]
-    assert accuracy["n"] >= 38 and accuracy["hits"] >= accuracy["n"] - 2
+    assert accuracy["n"] >= 19 and accuracy["hits"] >= accuracy["n"] - 1
