@@ -8,15 +8,17 @@ Fail closed: a face that cannot be processed is never passed through.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cfanet.align import Matrix, crop_points, similarity_transform, warp
+from cfanet.align import Matrix, crop_points, similarity_transform, transform_points, warp
+from cfanet.borrowed import FaceSource, face_source
 from cfanet.config import AnonymizeSettings
 from cfanet.detect import MTCNNDetector
+from cfanet.fixed_kernel import fixed_kernel
 from cfanet.identity import IDENTITY_BRANCH, IdentityBranch, angle_of_attempt, propose
 from cfanet.obscure import ObscureKind, obscure
 from cfanet.paste import Patch, paste
@@ -51,10 +53,11 @@ class Parts:
     settings: AnonymizeSettings
     key: SeedKey
     detector: Detector
-    generator: TrainedGenerator | None  # None for the methods that only obscure
+    generator: TrainedGenerator | None  # of cfa; None for the others
     recognizers: Mapping[str, Recognizer]  # the loop's
     galleries: Mapping[str, References]  # by recognizer; may be empty
     device: str = "cpu"
+    borrowed: FaceSource | None = None  # of the methods that borrow faces
 
 
 @dataclass(eq=False)
@@ -96,9 +99,11 @@ class Anonymizer:
 
     @property
     def model_digest(self) -> str:
-        """SHA-256 of the generator, or of the obscuring method's name."""
+        """SHA-256 of the generator, or of the method's name and what it borrows from."""
         if self._parts.generator is not None:
             return self._parts.generator.digest
+        if self._parts.borrowed is not None:
+            return hashlib.sha256(f"{self._settings.method}:{self._parts.borrowed.digest}".encode()).hexdigest()
         return hashlib.sha256(self._settings.method.encode()).hexdigest()
 
     @property
@@ -125,6 +130,8 @@ class Anonymizer:
         if self._settings.method == "cfa":
             self._encode(faces, images)
             self._replace(faces, images, ids)
+        elif self._parts.borrowed is not None:
+            self._borrow(faces, images, ids)
         grouped: list[list[_Face]] = [[] for _ in images]
         for face in faces:
             grouped[face.picture].append(face)
@@ -145,10 +152,8 @@ class Anonymizer:
                 left.append(found)
         return left
 
-    def _encode(self, faces: list[_Face], images: Sequence[ImageArray]) -> None:
-        """Align every face and take its content, its identity vector and the recognizers' view of it."""
-        generator = self._generator()
-        size = generator.network.config.resolution
+    def _align(self, faces: list[_Face], size: int) -> list[_Face]:
+        """The faces that can be replaced, each with its matrix onto a crop of `size` pixels."""
         for face in faces:
             if face.box[2] - face.box[0] < self._settings.min_replace_px:
                 face.refusal = "too small to be judged"
@@ -157,7 +162,23 @@ class Anonymizer:
                 face.matrix = similarity_transform(face.detection.landmarks, crop_points(size))
             except ValueError:
                 face.refusal = "no alignment"
-        aligned = [face for face in faces if face.matrix is not None]
+        return [face for face in faces if face.matrix is not None]
+
+    def _borrow(self, faces: list[_Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
+        """Give every face one of the borrowed ones, at once and unseen: these methods have no loop."""
+        source = _known(self._parts.borrowed)
+        for face in self._align(faces, source.size):
+            matrix = _known(face.matrix)
+            crop = warp(images[face.picture], matrix, (source.size, source.size))
+            points = torch.from_numpy(transform_points(matrix, face.detection.landmarks)).float()
+            rng = self._parts.key.generator(ids[face.picture], face.index, 0)
+            face.attempts, face.patch = 1, Patch(source.face(crop, points, rng), matrix)
+
+    def _encode(self, faces: list[_Face], images: Sequence[ImageArray]) -> None:
+        """Align every face and take its content, its identity vector and the recognizers' view of it."""
+        generator = self._generator()
+        size = generator.network.config.resolution
+        aligned = self._align(faces, size)
         crops = [warp(images[face.picture], _known(face.matrix), (size, size)) for face in aligned]
         for start in range(0, len(aligned), self._batch):
             batch = aligned[start : start + self._batch]
@@ -234,7 +255,7 @@ class Anonymizer:
             return ImageResult(name, ImageStatus.QUARANTINED, detail, None, records)
         result = paste(image, [face.patch for face in faces if face.patch is not None])
         for face in failed:
-            result = obscure(result, face.box, self._obscurer)
+            result = self._cover(result, face.box)
         records = tuple(
             self._record(face, FaceDecision.REPLACED if face.patch is not None else FaceDecision.OBSCURED)
             for face in faces
@@ -244,27 +265,34 @@ class Anonymizer:
         return ImageResult(name, status, detail, result, records)
 
     def _record(self, face: _Face, decision: FaceDecision) -> FaceRecord:
-        detail = ""
-        if decision != FaceDecision.REPLACED and self._settings.method == "cfa":
-            detail = face.refusal or "did not pass the loop"
+        gave_up = self._replaces and decision != FaceDecision.REPLACED
         return FaceRecord(
             face_index=face.index,
             box=face.box,
             detector=self._parts.detector.name,
             detector_score=face.detection.score,
-            method=self._settings.method if decision == FaceDecision.REPLACED else self._obscurer,
+            method=self._settings.obscurer if gave_up else self._settings.method,
             decision=decision,
             attempts=face.attempts,
             requested_angle_deg=face.requested_deg,
             measured_angle_deg=face.measured_deg,
             seed_id=face.seed_id,
             comparisons=face.comparisons,
-            detail=detail,
+            detail=(face.refusal or "did not pass the loop") if gave_up else "",
         )
 
     @property
-    def _obscurer(self) -> ObscureKind:
-        return self._settings.obscurer if self._settings.method == "cfa" else self._settings.method
+    def _replaces(self) -> bool:
+        """Whether the method gives new faces; the others only obscure."""
+        return self._settings.method == "cfa" or self._parts.borrowed is not None
+
+    def _cover(self, image: ImageArray, box: Box) -> ImageArray:
+        """The picture with one face obscured, by the method itself where it is one that obscures."""
+        method = self._settings.method
+        if method == "fixed-blur" or method == "fixed-pixelate":
+            return fixed_kernel(image, box, method, self._settings.fixed_kernel_px)
+        kinds: tuple[ObscureKind, ...] = get_args(ObscureKind)
+        return obscure(image, box, next((kind for kind in kinds if kind == method), self._settings.obscurer))
 
     @property
     def _batch(self) -> int:
@@ -291,7 +319,8 @@ def build_anonymizer(
         known = IdentityBranch(_known(generator), device) if spec == IDENTITY_BRANCH else load_recognizer(spec, device)
         recognizers[known.name] = known
     detector = MTCNNDetector(settings.detector, device)
-    return Anonymizer(Parts(settings, key, detector, generator, recognizers, galleries, device))
+    parts = Parts(settings, key, detector, generator, recognizers, galleries, device, face_source(settings))
+    return Anonymizer(parts)
 
 
 def _known(value: T | None) -> T:

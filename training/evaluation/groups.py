@@ -85,7 +85,7 @@ def evaluate_groups(request: Request, group_by: Sequence[str]) -> tuple[Path, Pa
                     {judge: float(before[judge].astype(np.float64) @ after[judge]) for judge in bench.judges},
                     before,
                     _likeness(photo, released.photo, face.box),
-                    any(overlap(box, face.box) >= _FOUND for box in boxes),
+                    any(overlap(seen.box, face.box) >= _FOUND for seen in boxes),
                 )
             )
         thresholds = {judge: bench.examiner.recognizers[judge].threshold(_FMR) for judge in bench.judges}
