@@ -5,16 +5,19 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
-from cfanet.records import ImageArray
+from cfanet.records import Box, ImageArray
 
 INK, MUTED, GRID = "#1d2733", "#6b7785", "#e3e7ec"
 COLOURS = {"raw": "#2a9d8f", "impostor": "#9aa5b1", "cfa, loop on": "#b23a62", "cfa, loop off": "#e08e45"}
 MORE = ("#3d5a98", "#7b9e57", "#8f6bb0", "#c2a83e", "#4fa3b8", "#a0624a", "#5c6670", "#d17fa5", "#6aa388")
+_CONTEXT = 0.8  # surroundings of a face that are shown, in face sizes, both sides together
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
@@ -76,6 +79,16 @@ def save(figure: Figure, path: Path) -> Path:
 def short(recognizer: str) -> str:
     """A recognizer's name as a person would say it."""
     return recognizer.removeprefix("torchscript:").partition(".")[0]
+
+
+def cut(image: ImageArray, box: Box, side: int = 220) -> ImageArray:
+    """A square around a face, `side` pixels wide; inside the picture as far as it goes."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    half = min((0.5 + _CONTEXT / 2) * max(box[2] - box[0], box[3] - box[1]), min(image.shape[:2]) / 2)
+    left = round(float(np.clip(x - half, 0, image.shape[1] - 2 * half)))
+    top = round(float(np.clip(y - half, 0, image.shape[0] - 2 * half)))
+    window = Image.fromarray(image).crop((left, top, left + round(2 * half), top + round(2 * half)))
+    return np.array(window.resize((side, side), Image.Resampling.LANCZOS))
 
 
 def picture_grid(cells: Sequence[Sequence[ImageArray]], columns: Sequence[str], rows: Sequence[str]) -> Figure:

@@ -5,23 +5,20 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from cfanet.anonymizer import Anonymizer, build_anonymizer
 from cfanet.config import AnonymizeSettings
 from cfanet.detect import MTCNNDetector
-from cfanet.records import Box, Detection, ImageArray
+from cfanet.records import Detection, ImageArray
 from training.evaluation.anonymized import evaluation_key, without_loop
 from training.evaluation.bench import Request
-from training.evaluation.figure_style import INK, new_figure, panels, picture_grid, save, styled
+from training.evaluation.figure_style import INK, cut, new_figure, panels, picture_grid, save, styled
 from training.evaluation.landmarks68 import landmarks68
 from training.evaluation.public_domain import collins, hopper
 
 ANGLES_DEG = (0.0, 30.0, 60.0, 90.0, 120.0)
 _IDENTITIES = 3
-_CONTEXT = 0.8  # surroundings shown, in face sizes on each side
 
 
 def draw_portraits(request: Request, methods: Sequence[str], out: Path) -> list[Path]:
@@ -45,16 +42,6 @@ def _draw(
     made.append(save(_identities(people, request.settings), out / "identities.png"))
     made.append(save(_landmarks(people, request.settings), out / "landmarks.png"))
     return made
-
-
-def cut(image: ImageArray, box: Box, side: int = 220) -> ImageArray:
-    """A square around a face, `side` pixels wide; inside the picture as far as it goes."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    half = min((0.5 + _CONTEXT / 2) * max(box[2] - box[0], box[3] - box[1]), min(image.shape[:2]) / 2)
-    left = round(float(np.clip(x - half, 0, image.shape[1] - 2 * half)))
-    top = round(float(np.clip(y - half, 0, image.shape[0] - 2 * half)))
-    window = Image.fromarray(image).crop((left, top, left + round(2 * half), top + round(2 * half)))
-    return np.array(window.resize((side, side), Image.Resampling.LANCZOS))
 
 
 def _face(image: ImageArray) -> Detection:

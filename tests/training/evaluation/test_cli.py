@@ -37,6 +37,7 @@ def test_a_command_runs_and_says_where_its_tables_are(
     shown = capsys.readouterr().out
     assert f"{command[0]}.json" in shown and "| dlib |" in shown.replace("| 0 |", "| dlib |")
     assert (out / f"{command[0]}.md").is_file()
+    assert (out / "control-faces.png").is_file() or command[0] != "control"
 
 
 def test_a_mistake_is_exit_two_and_one_sentence(
