@@ -1,14 +1,20 @@
 """What a stage of the job is made of: a worker class, and the facts every worker of a run is given."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from cfanet.seeds import SeedKey
 from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig
+from jobs.manifest import Counts
 from jobs.tools import Tools
 
 R_co = TypeVar("R_co", covariant=True)
+
+
+def _unheard(counts: Counts) -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,7 @@ class JobContext:
     run_id: str
     config_digest: str
     gallery_digest: str = ""  # of the sealed gallery; "" before it is sealed
+    worked: Callable[[Counts], None] = _unheard  # told of every few pictures, while an item is being worked on
 
 
 class Worker(Protocol[R_co]):
