@@ -1,26 +1,34 @@
 """Clusters of several nodes: workers go where their GPUs are, and a node that goes away takes nothing with it."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+from audit.gallery import seal
+from jobs.anonymize import AnonymizeWorker
 from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig
+from jobs.enrol import EnrolWorker
+from jobs.gallery_store import GalleryStore
 from jobs.manifest import manifest_names
 from jobs.pipeline import run_stage
 from jobs.progress import Progress
 from jobs.release import release
+from jobs.run import open_run
 from jobs.storage import open_storage
 from jobs.worker import JobContext
 from tests.jobs.fakes import FakeTools, encoded, folder_digest, write_tar
 from tests.jobs.test_interrupt import FakeSlowTools
 
 Make = Callable[..., ReleaseConfig]
+_SHARDS = 8
 _OBJECTS = 80_000_000  # bytes of each node's object store
 
 
@@ -62,33 +70,57 @@ def test_workers_go_where_the_gpus_are_and_share_them_as_configured(
     assert {report.result for report in reports} == {(node.node_id, (0,))}
 
 
-def test_a_node_that_goes_away_in_the_middle_costs_time_and_nothing_else(
-    cluster: Cluster, source: Path, tmp_path: Path, make_config: Make, quiet: Progress, monkeypatch: pytest.MonkeyPatch
+def _kill_a_worker() -> None:
+    """SIGKILL for a process that is working on a shard."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name().startswith("ray::MapWorker") or "ray::MapWorker" in " ".join(process.cmdline()):
+                process.kill()
+                return
+    pytest.fail("there was no worker to kill")
+
+
+def test_a_killed_worker_and_a_node_that_goes_away_cost_time_and_nothing_else(
+    cluster: Cluster, source: Path, tmp_path: Path, make_config: Make, quiet: Progress
 ) -> None:
-    for shard in range(6):
+    for shard in range(_SHARDS):
         write_tar(source / f"{shard}.tar", [(f"{shard}-{i}.png", encoded([i + 1])) for i in range(3)])
     (tmp_path / "key").write_bytes(b"0123456789abcdef")
     config = make_config(run__key_file=str(tmp_path / "key"), run__workers=2)
     node = cluster.add_node(num_cpus=1, object_store_memory=_OBJECTS)
     released = open_storage(config.destination.uri)
+    done: list[str] = []
 
-    def remove() -> None:
+    def disturb() -> None:
         while not list(manifest_names(released)):
             time.sleep(0.05)
+        _kill_a_worker()
+        done.append("killed")
+        while len(list(manifest_names(released))) < 3:
+            time.sleep(0.05)
         cluster.remove_node(node, allow_graceful=False)
+        done.append("removed")
 
-    thread = threading.Thread(target=remove)
+    thread = threading.Thread(target=disturb)
     thread.start()
     outcome = release(config, quiet, FakeSlowTools)
     thread.join()
     outcome.raise_for_status()
-    assert (len(outcome.run.manifests), outcome.run.withheld_shards) == (6, [])
-    with monkeypatch.context() as patch:
-        patch.setenv("RAY_ADDRESS", cluster.address)
-        whole = make_config(run__key_file=str(tmp_path / "key"), destination__uri=str(tmp_path / "in one go"))
-        release(whole, quiet, FakeTools)
-    ours, theirs = folder_digest(tmp_path / "released"), folder_digest(tmp_path / "in one go")
-    assert len(theirs) == 7
-    assert {n: d for n, d in ours.items() if n.endswith(".tar")} == {
-        n: d for n, d in theirs.items() if n.endswith(".tar")
-    }
+    assert done == ["killed", "removed"]
+    assert (len(outcome.run.manifests), outcome.run.withheld_shards) == (_SHARDS, [])
+    assert outcome.run.counts.anonymized == outcome.run.counts.pictures == 3 * _SHARDS
+    # Undisturbed, in one process, and without Ray.
+    whole = open_run(
+        make_config(run__key_file=str(tmp_path / "key"), destination__uri=str(tmp_path / "whole")), FakeTools
+    )
+    enrolment = EnrolWorker(whole.context)
+    for item in whole.plan.items:
+        enrolment.process(item)
+    with GalleryStore(whole.config.gallery_uri).whole() as folder:
+        whole.seal(seal(folder).sha256)
+    worker = AnonymizeWorker(whole.context)
+    for item in whole.plan.items:
+        worker.process(item)
+    ours, theirs = folder_digest(tmp_path / "released"), folder_digest(tmp_path / "whole")
+    assert len(theirs) == _SHARDS
+    assert {name: ours[name] for name in theirs} == theirs
