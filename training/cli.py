@@ -13,10 +13,10 @@ from cfanet.detect import MTCNNDetector
 from cfanet.errors import ConfigError, InputError
 from cfanet.recognizers import TorchRecognizer, load_recognizer
 from training.config import TrainingSettings, load_settings
-from training.data import FaceSet, PairSampler, load_faces, split_held_out
+from training.data import FaceSet, PairSampler, load_faces, real_spread, split_held_out
 from training.distributed import join
 from training.evaluation.cli import app as evaluate_app
-from training.export import export_generator, real_spread
+from training.export import export_generator
 from training.guide import Guide
 from training.journal import Journal
 from training.loop import Trainer

@@ -4,7 +4,14 @@ import torch
 from cfanet.networks.generator import Generator, GeneratorConfig
 
 SMALL = GeneratorConfig(
-    resolution=32, identity_dim=16, content_size=8, content_channels=4, style_dim=16, width=8, max_width=32
+    resolution=32,
+    identity_dim=16,
+    content_size=8,
+    content_channels=4,
+    fine_channels=(),
+    style_dim=16,
+    width=8,
+    max_width=32,
 )
 
 
