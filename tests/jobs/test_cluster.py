@@ -74,7 +74,7 @@ def _kill_a_worker() -> None:
     """SIGKILL for a process that is working on a shard."""
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            if process.name().startswith("ray::MapWorker") or "ray::MapWorker" in " ".join(process.cmdline()):
+            if " ".join(process.cmdline()).startswith("ray::MapWorker(MapBatches(_ShardActor)).submit"):
                 process.kill()
                 return
     pytest.fail("there was no worker to kill")

@@ -91,6 +91,11 @@ def _submit(address: str, *options: str, config: Path) -> subprocess.CompletedPr
     return subprocess.run(command, env=_ENVIRONMENT, capture_output=True, text=True, timeout=500, check=False)
 
 
+def _log(address: str, job: str) -> str:
+    with urllib.request.urlopen(f"{address}/api/jobs/{job}/logs", timeout=30) as answer:
+        return str(json.load(answer)["logs"])[-4000:]
+
+
 def _stop(address: str, job: str) -> None:
     """What `ray job stop` does, without the seconds that its start takes: SIGTERM, and SIGKILL 3 s later."""
     urllib.request.urlopen(urllib.request.Request(f"{address}/api/jobs/{job}/stop", method="POST"), timeout=30).close()
@@ -130,7 +135,7 @@ def test_a_submitted_job_is_stopped_and_finished_by_another_one(cluster: tuple[s
     assert started.returncode == 0, started.stderr[-2000:]
     manifests, deadline = out / "_cfanet/manifest", time.monotonic() + 400
     while not manifests.is_dir() or not list(manifests.iterdir()):
-        assert time.monotonic() < deadline, "nothing was finished"
+        assert time.monotonic() < deadline, f"nothing was finished: {_log(address, 'first')}"
         time.sleep(0.05)
     _stop(address, "first")
     done = {path.name for path in manifests.iterdir()}
