@@ -72,11 +72,13 @@ def test_workers_go_where_the_gpus_are_and_share_them_as_configured(
 
 def _kill_a_worker() -> None:
     """SIGKILL for a process that is working on a shard."""
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if " ".join(process.cmdline()).startswith("ray::MapWorker(MapBatches(_ShardActor)).submit"):
-                process.kill()
-                return
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if " ".join(process.cmdline()).startswith("ray::MapWorker(MapBatches(_ShardActor)).submit"):
+                    process.kill()
+                    return
     pytest.fail("there was no worker to kill")
 
 
