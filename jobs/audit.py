@@ -21,7 +21,7 @@ from jobs.config import canonical_digest
 from jobs.gallery_store import GalleryStore
 from jobs.leaks import LeakScanner
 from jobs.ledger import read_ledger
-from jobs.manifest import Manifest, read_manifest
+from jobs.manifest import Counts, Manifest, read_manifest
 from jobs.pictures import enrolled_by_picture, gallery_id, source_pictures, wants_pictures
 from jobs.plan import codec_for
 from jobs.quarantine import read_quarantine
@@ -79,7 +79,9 @@ class AuditWorker:
                 found = self._auditor.audit(tasks)
                 released += released_faces(item, found)
             with clock.step("search"):
-                examined += search_gallery(found, self._galleries, self._context.thresholds)
+                judged = search_gallery(found, self._galleries, self._context.thresholds)
+                examined += judged
+            self._context.worked(Counts(pictures=len(judged), faces=sum(len(picture.faces) for picture in judged)))
         examined += [AuditedPicture(ledger[key]) for key in withheld if key in ledger]
         account = reconcile(walk.source_ids, walk.output_ids, withheld)
         account = replace(account, unexpected=(*account.unexpected, *walk.unrecorded, *walk.altered_files()))

@@ -58,6 +58,7 @@ Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL of the eviden
 GalleryDir = Annotated[
     str | None, typer.Option("--gallery", help="Private folder of embeddings; default: DST.gallery.")
 ]
+Rename = Annotated[str | None, typer.Option(metavar="keep|hmac", help="Names of loose files: paths or pseudonyms.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: as many as processors.")]
 
 
@@ -115,13 +116,15 @@ def release(
     database: Database = None,
     gallery: GalleryDir = None,
     workers: Workers = None,
+    rename: Rename = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; write nothing.")] = False,
 ) -> None:
     """Anonymize SRC into DST, audit what was written, and seal it with RELEASE.json if the gate passes."""
     from jobs import release as job
     from jobs.progress import Progress
 
-    loaded = _load(config, set_, _values(source, destination, key_file, database, gallery, workers))
+    values = _values(source, destination, key_file, database, gallery, workers)
+    loaded = _load(config, set_, values | {"destination.rename": rename})
     if dry_run:
         _print_plan(loaded)
         return
@@ -215,10 +218,7 @@ def report(
 
 
 @app.command(epilog="Example: cfanet status released/")
-def status(
-    destination: Destination = None,
-    config: Config = None,
-) -> None:
+def status(destination: Destination = None, config: Config = None) -> None:
     """Say what is done, withheld and left to do in DST."""
     from jobs.status import status as read_status
     from jobs.summary import counts_table

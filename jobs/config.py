@@ -49,6 +49,9 @@ class DestinationSettings(Section):
         description="extensions of non-image members, and columns of Parquet, that are copied as they are; all others "
         "are dropped and counted",
     )
+    rename: Literal["keep", "hmac"] = Field(
+        "keep", description="names of loose files: their paths, or pseudonyms whose key lies in the gallery"
+    )
 
     @field_validator("keep_members")
     @classmethod
@@ -67,7 +70,9 @@ class RunSettings(Section):
         0, ge=0, le=4096, description="worker processes; 0: as many as the processors of the cluster allow"
     )
     cpus_per_worker: int = Field(1, ge=1, le=256)
-    gpus_per_worker: float = Field(0.0, ge=0.0, le=8.0)
+    gpus_per_worker: float = Field(
+        0.0, ge=0.0, le=1.0, description="a fraction shares a GPU; of several GPUs each has its own workers"
+    )
     batch_size: int = Field(16, ge=1, le=4096, description="pictures that go through the networks together")
     files_per_shard: int = Field(256, ge=1, le=100_000, description="loose files in one work item")
     key_file: str | None = Field(None, description="makes a run repeatable; without it the key is drawn and discarded")
@@ -115,6 +120,7 @@ class ReleaseConfig(Section):
             "ids": _IDS,
             "key": key_fingerprint,
             "keep_members": sorted(self.destination.keep_members),
+            "rename": self.destination.rename,
             "image_columns": sorted(self.source.image_columns),
             "anonymize": _with_file_digests(self.anonymize.model_dump(mode="json")),
         }
@@ -130,6 +136,7 @@ class ReleaseConfig(Section):
             "generator": self.anonymize.generator,
             "loop": list(self.anonymize.loop.recognizers),
             "audit": list(self.audit.recognizers),
+            "rename": self.destination.rename,
             "subject_field": self.source.subject_field,
             "label_fields": list(self.source.label_fields),
             "image_columns": sorted(self.source.image_columns),

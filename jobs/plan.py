@@ -1,15 +1,17 @@
 """What is there to do: the source's work items, and which of them a destination already holds."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from audit.enrol import Pseudonyms
 from cfanet.errors import ConfigError, InputError
 from jobs.codecs.folder import FolderCodec, extension_of, group_files
 from jobs.codecs.parquet import ParquetCodec, check_columns
 from jobs.codecs.shard import ShardCodec, WorkItem, is_picture_extension, printable, unsafe_name
 from jobs.codecs.webdataset import WebDatasetCodec
 from jobs.config import ReleaseConfig
+from jobs.gallery_store import GalleryStore
 from jobs.manifest import Manifest, manifest_names, read_manifest
 from jobs.storage import PRIVATE_FOLDER, Entry, Storage, lies_inside, open_storage
 
@@ -45,10 +47,11 @@ def codec_for(name: str, config: ReleaseConfig) -> ShardCodec:
     return WebDatasetCodec() if name == WebDatasetCodec.name else FolderCodec()
 
 
-def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mapping[str, int]]:
+def read_source(config: ReleaseConfig, write: bool = True) -> tuple[str, tuple[WorkItem, ...], Mapping[str, int]]:
     """List the source and cut it into work items: format, items, ignored files by extension.
 
-    InputError when the source is missing, empty, or holds two formats at once.
+    Where files get new names the gallery, which keeps their key, is made; not without `write`. InputError when the
+    source is missing, empty, or holds two formats at once.
     """
     uri = config.source.uri
     storage = open_storage(uri)
@@ -60,12 +63,25 @@ def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mappi
     if not found[name]:
         raise InputError(f"SRC {uri} holds no {_word(name)}: set source.format, or give another folder")
     if name == FolderCodec.name:
-        return name, tuple(group_files(entries, config.run.files_per_shard)), {}
+        return name, tuple(group_files(entries, config.run.files_per_shard, _pseudonym(config, write))), {}
+    if config.destination.rename != "keep":
+        raise ConfigError(f"destination.rename = hmac is for folders of pictures, and SRC holds {_word(name)}s")
     items, shards = _shard_items(uri, name, found[name]), {entry.path for entry in found[name]}
     codec = codec_for(name, config)
     if isinstance(codec, ParquetCodec):
         check_columns(codec, storage, items[0])
     return name, items, dict(Counter(extension_of(entry.path) for entry in entries if entry.path not in shards))
+
+
+def _pseudonym(config: ReleaseConfig, write: bool) -> Callable[[str], str] | None:
+    if config.destination.rename == "keep":
+        return None
+    _check_places(config)
+    gallery = GalleryStore(config.gallery_uri)
+    if write:
+        gallery.create()
+    # Without a gallery nothing has been released yet, so that any key will do to count.
+    return (gallery.pseudonyms() if gallery.made else Pseudonyms(bytes(32))).of_file
 
 
 def _word(name: str) -> str:
@@ -102,7 +118,7 @@ def make_plan(config: ReleaseConfig, key_fingerprint: str, write: bool = True) -
     InputError when the destination is the source, lies inside it, is not writable, or holds anything that this
     dataset's release would not write.
     """
-    name, items, ignored = read_source(config)
+    name, items, ignored = read_source(config, write)
     _check_places(config)
     destination = open_storage(config.destination.uri)
     _check_contents(destination, items)
@@ -162,7 +178,7 @@ def _check_places(config: ReleaseConfig) -> None:
 
 def _check_contents(destination: Storage, items: Sequence[WorkItem]) -> None:
     """What lies in the destination must be exactly what this release would write there: anything else is unaudited."""
-    expected = {entry.path for item in items for entry in item.files} | {RELEASE_FILE}
+    expected = {path for item in items for path in item.released_names} | {RELEASE_FILE}
     ours = destination.entry(RUN_FILE) is not None
     for entry in destination.list():
         if not ours:

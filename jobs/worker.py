@@ -1,14 +1,20 @@
 """What a stage of the job is made of: a worker class, and the facts every worker of a run is given."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from cfanet.seeds import SeedKey
 from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig
+from jobs.manifest import Counts
 from jobs.tools import Tools
 
 R_co = TypeVar("R_co", covariant=True)
+
+
+def _unheard(counts: Counts) -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +22,8 @@ class StageContext:
     """What every worker of any job is given."""
 
     config: ReleaseConfig
+    # Told of every few pictures, while an item is being worked on.
+    worked: Callable[[Counts], None] = field(default=_unheard, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from cfanet.networks.generator import Generator, GeneratorConfig
-from cfanet.records import Detection, ImageArray, Landmarks
+from cfanet.records import Detection, Excused, ImageArray, Landmarks
 from cfanet.weights import IdentitySpread, TrainedGenerator, save_generator
 
 CONFIG = GeneratorConfig(
@@ -65,7 +65,7 @@ class FakeDetector:
     def detect(self, image: ImageArray) -> list[Detection]:
         return list(self.faces)
 
-    def detect_every(self, image: ImageArray) -> list[Detection]:
+    def detect_every(self, image: ImageArray, excused: Excused | None = None) -> list[Detection]:
         return self.detect(image)
 
 

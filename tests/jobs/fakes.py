@@ -15,6 +15,7 @@ from cfanet.records import (
     Detection,
     Detector,
     Embeddings,
+    Excused,
     FaceDecision,
     FaceRecord,
     ImageArray,
@@ -89,7 +90,7 @@ class FakeDetector:
                 faces.append(Detection((left, 16, left + FACE, 16 + FACE), 0.99, _points(left)))
         return faces
 
-    def detect_every(self, image: ImageArray) -> list[Detection]:
+    def detect_every(self, image: ImageArray, excused: Excused | None = None) -> list[Detection]:
         return self.detect(image)
 
 
