@@ -11,12 +11,15 @@ import hashlib
 import json
 import os
 import secrets
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -72,6 +75,30 @@ class Gallery:
     def __post_init__(self) -> None:
         if len(self.subjects) != len(self.references.ids):
             raise ValueError(f"{len(self.subjects)} subjects for {len(self.references.ids)} references")
+
+    def own_positions(self, subject: str, reference_id: str) -> npt.NDArray[np.int64]:
+        """Positions of the references with this id or of this person (if known); none for a stranger."""
+        by_id, by_subject = self._places
+        found = by_id.get(reference_id, []) + (by_subject.get(subject, []) if subject else [])
+        return np.array(sorted(set(found)), dtype=np.int64)
+
+    @cached_property
+    def norms(self) -> npt.NDArray[np.float64]:
+        """Lengths of the references (N,) in float64: 1 but for rounding."""
+        rows, lengths = self.references.embeddings, np.empty(len(self.references.ids))
+        for start in range(0, len(rows), 8_192):
+            lengths[start : start + 8_192] = np.linalg.norm(rows[start : start + 8_192].astype(np.float64), axis=1)
+        return lengths.clip(1e-12)
+
+    @cached_property
+    def _places(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+        by_id: dict[str, list[int]] = defaultdict(list)
+        by_subject: dict[str, list[int]] = defaultdict(list)
+        for position, (name, subject) in enumerate(zip(self.references.ids, self.subjects, strict=True)):
+            by_id[name].append(position)
+            if subject:
+                by_subject[subject].append(position)
+        return by_id, by_subject
 
 
 def write_shard(

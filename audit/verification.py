@@ -22,7 +22,7 @@ from audit.records import (
     FaceOrigin,
     GallerySearch,
 )
-from audit.search import best_of_others, own_similarity, true_ranks
+from audit.search import search_people
 from audit.second_detector import SecondDetector
 from audit.strata import strata_of
 from cfanet.errors import PictureError
@@ -238,26 +238,26 @@ def _search(
     queries = np.stack([face.embeddings[name] for face in faces])
     subjects = [face.subject_id for face in faces]
     own_ids = [next(c.reference_id for c in face.comparisons if c.recognizer == name) for face in faces]
-    best, position = best_of_others(queries, gallery, subjects, own_ids)
-    own = own_similarity(queries, gallery, subjects, own_ids)
-    ranks = true_ranks(queries, gallery, subjects, own_ids, own)
+    searched = search_people(queries, gallery, subjects, own_ids)
     references = gallery.references
     results: list[tuple[GallerySearch, Comparison | None]] = []
     for row in range(len(faces)):
-        other = references.ids[position[row]] if position[row] >= 0 else ""
+        position, best = int(searched.position[row]), float(searched.best_other[row])
+        other = references.ids[position] if position >= 0 else ""
+        own = searched.own[row]
         found = GallerySearch(
             recognizer=name,
             n_references=len(references.ids),
             threshold=threshold,
             best_other_id=other,
-            best_other_similarity=float(best[row]),
-            own_similarity=None if np.isnan(own[row]) else float(own[row]),
-            true_rank=int(ranks[row]) or None,
+            best_other_similarity=best,
+            own_similarity=None if np.isnan(own) else float(own),
+            true_rank=int(searched.rank[row]) or None,
         )
         comparison = None
         if other:
-            angle = angle_deg(queries[row][None], references.embeddings[position[row]][None])[0]
-            comparison = Comparison(name, "gallery", other, float(best[row]), float(angle), threshold)
+            angle = angle_deg(queries[row][None], references.embeddings[position][None])[0]
+            comparison = Comparison(name, "gallery", other, best, float(angle), threshold)
         results.append((found, comparison))
     return results
 

@@ -78,8 +78,9 @@ class AuditWorker:
             with clock.step("examine"):
                 found = self._auditor.audit(tasks)
                 released += released_faces(item, found)
-            with clock.step("search"):
-                examined += search_gallery(found, self._galleries, self._context.thresholds)
+                examined += found
+        with clock.step("search"):  # of the whole shard at once: a matrix product with few rows wastes the processor
+            examined = list(search_gallery(examined, self._galleries, self._context.thresholds))
         examined += [AuditedPicture(ledger[key]) for key in withheld if key in ledger]
         account = reconcile(walk.source_ids, walk.output_ids, withheld)
         account = replace(account, unexpected=(*account.unexpected, *walk.unrecorded, *walk.altered_files()))
