@@ -1,4 +1,4 @@
-"""Raw near-duplicates: a picture in the output that shows an original's untouched face, whatever its size or format.
+"""Raw copies: a picture in the output that shows an original's untouched face, whatever its size or format.
 
 A 64-bit difference hash of the whole picture finds candidates; the fine structure of the face's own pixels decides.
 Crops that cut away more than a margin, turns and mirrored copies have another hash and are not found.
@@ -75,6 +75,7 @@ class Originals:
         """
         self._correlation = correlation
         self._places = [(shard, key) for shard, key, _ in entries]
+        self._shard_of = {key: shard for shard, key, _ in entries}
         self._hashes = np.array([value for _, _, value in entries], dtype=np.uint64)
         self._shard = lru_cache(maxsize=4)(lambda name: {p.sample_key: p for p in read(name)})
 
@@ -89,6 +90,14 @@ class Originals:
             if key != own_key:
                 found += self._same_faces(image, self._shard(shard)[key])
         return found
+
+    def left(self, image: ImageArray, own_key: str) -> list[Duplicate]:
+        """Faces of the original `own_key` that are still, untouched, where they were in (H, W, 3) uint8 RGB.
+
+        Brighter, blurred a little or encoded again, their fine structure gives them away where pixels differ.
+        """
+        shard = self._shard_of.get(own_key)
+        return [] if shard is None else list(self._same_faces(image, self._shard(shard)[own_key]))
 
     def _same_faces(self, image: ImageArray, original: EnrolledPicture) -> Sequence[Duplicate]:
         found = []

@@ -16,7 +16,7 @@ from audit.records import (
 from audit.verification import Auditor, search_gallery
 from cfanet.errors import CfanetError
 from jobs.attacks import released_faces, write_probes
-from jobs.codecs.shard import Refusal, Sample, WorkItem
+from jobs.codecs.shard import Refusal, Sample, WorkItem, printable
 from jobs.config import canonical_digest
 from jobs.gallery_store import GalleryStore
 from jobs.leaks import LeakScanner
@@ -105,6 +105,7 @@ class _Walk:
         self._scanner = scanner
         self.findings: list[Finding] = []
         self._config = context.config
+        self._keep = frozenset(context.config.destination.keep_members)
         self._item = item
         self._manifest = manifest
         self._ledger = ledger
@@ -143,14 +144,13 @@ class _Walk:
     def _source(self) -> Iterator[Sample]:
         """Samples of the source that have pictures; notes every id that needs a place."""
         codec = codec_for(self._item.format, self._config)
-        keep = set(self._config.destination.keep_members)
         for sample in codec.read(open_storage(self._config.source.uri), self._item, wants_pictures):
             if isinstance(sample, Refusal):
                 self.source_ids.append(sample.id)
             elif sample.pictures:
                 self.source_ids += [sample.picture_id(member) for member in sample.pictures]
                 yield sample
-            elif codec.sample_needs_picture and not sample.is_stray and not keep & sample.extensions:
+            elif codec.sample_needs_picture and not sample.is_stray and not self._keep & sample.extensions:
                 self.source_ids.append(sample.key)
 
     def _released(self) -> Iterator[Sample]:
@@ -167,9 +167,17 @@ class _Walk:
                 continue
             with self.clock.step("scan"):
                 self.findings += self._scanner.sample(self._item, sample)
+                self.findings += self._not_allowed(sample)
             if sample.pictures:
                 self.output_ids += [sample.picture_id(member) for member in sample.pictures]
                 yield sample
+
+    def _not_allowed(self, sample: Sample) -> Iterator[Finding]:
+        """Members that the allow-list does not name."""
+        made_by_reader = "json" if self._item.format == "parquet" else ""  # labels of a row: no member of the file
+        for member in sample.members:
+            if not member.is_picture and member.extension not in (*self._keep, made_by_reader):
+                yield Finding("stray", printable(member.name), "a member of this kind is not on the allow-list")
 
     def _sample_tasks(self, released: Sample, original: Sample | None) -> Iterator[AuditTask]:
         with self.clock.step("decode"):

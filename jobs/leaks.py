@@ -61,6 +61,8 @@ class LeakScanner:
             pixels = decode(data, self._max_megapixels).pixels
         except PictureError:
             return  # the audit of the picture itself reports it
+        for found in self._originals.left(pixels, own_key):
+            yield Finding("near_duplicate", name, f"still shows the untouched face of {found.reference_id}")
         for found in self._originals.find(pixels, own_key):
             yield Finding("near_duplicate", name, f"{words} {found.reference_id}")
 
