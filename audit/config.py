@@ -109,6 +109,11 @@ class AuditSettings(Section):
     calibration: str | None = Field(
         None, description="folder of another gallery's calibration, used instead of this one's; default: its own"
     )
+    outside_galleries: tuple[str, ...] = Field(
+        (),
+        description="other enrolled galleries that new faces are searched in: known people, or an earlier release; "
+        "from `cfanet gallery enrol`",
+    )
     near_duplicate_correlation: float = Field(
         0.8,
         gt=0.5,

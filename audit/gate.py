@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from audit.checks import SHOWN, Check, count_check
 from audit.config import GateSettings
-from audit.gate_questions import attacks, certain_collisions, groups, leaks
+from audit.gate_questions import attacks, certain_collisions, groups, leaks, outside
 from audit.intervals import Rate, rule_of_three, trials_for
 from audit.metrics import Judgement, Measurements
 from audit.rows import RunRows
@@ -35,6 +35,7 @@ def _checks(measured: Measurements, settings: GateSettings, rows: RunRows) -> It
         yield from _identified(judge, settings)
         yield _collisions(judge, settings, rows)
         yield certain_collisions(judge, settings)
+        yield from outside(judge)
         yield groups(judge, settings)
     yield count_check(
         "unchanged_faces",
@@ -74,9 +75,12 @@ def _independence(measured: Measurements, settings: GateSettings) -> Check:
     judges = [judge.recognizer for judge in measured.judgements]
     independent = [judge.recognizer for judge in measured.judgements if not judge.guided]
     if independent:
-        detail = f"{', '.join(independent)} took no part in making the faces."
+        detail = f"{', '.join(independent)} took no part in making the faces or in training what made them."
+        if len(independent) < len(judges):
+            guided = [name for name in judges if name not in independent]
+            detail += f" {', '.join(guided)} did, so that a good result of it proves little."
     elif judges:
-        detail = f"{', '.join(judges)} also guided the generator: add a recognizer that did not."
+        detail = f"{', '.join(judges)} also guided the generator or its training: add a recognizer that did not."
     else:
         detail = "No recognizer judged: name at least one in [audit] recognizers."
     return Check(

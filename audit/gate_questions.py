@@ -20,7 +20,7 @@ def certain_collisions(judge: Judgement, settings: GateSettings) -> Check:
     check = count_check(
         f"certain_collision:{judge.recognizer}",
         "Could a new face be taken for a certain other person?",
-        judge.certain_faces,
+        (*judge.certain_faces, *judge.certain_outside),
         settings.max_certain_collisions,
         ("None.", "New faces as like another real person as two pictures of one person usually are"),
     )
@@ -28,6 +28,26 @@ def certain_collisions(judge: Judgement, settings: GateSettings) -> Check:
         return check
     detail = "Not known: the originals have fewer than 30 pairs of pictures of one person."
     return Check(check.name, check.question, True, False, None, None, None, detail)
+
+
+def outside(judge: Judgement) -> Iterator[Check]:
+    """Does a new face match somebody in another gallery: a known person, or its own face in an earlier release?"""
+    if judge.outside is None:
+        return
+    found = judge.outside
+    yield Check(
+        name=f"outside:{judge.recognizer}",
+        question="Do new faces match anybody in the other galleries?",
+        passed=True,
+        decides=False,
+        value=found.value,
+        limit=None,
+        rate=found,
+        detail=f"{judge.recognizer} matches {whole(found.hits)} of {whole(found.n)}; those that could be taken for a "
+        "certain person count there.",
+        offenders=judge.outside_faces[:SHOWN],
+        n_offenders=len(judge.outside_faces),
+    )
 
 
 def groups(judge: Judgement, settings: GateSettings) -> Check:

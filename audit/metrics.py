@@ -84,6 +84,9 @@ class Judgement:
     margins: Margins = NO_MARGINS
     certain_similarity: float | None = None  # from here on a face could be taken for a certain person
     certain_faces: tuple[str, ...] = ()
+    outside: Rate | None = None  # replaced faces matched in other galleries; None where none was searched
+    outside_faces: tuple[str, ...] = ()  # `face = reference`
+    certain_outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,7 @@ def _judge(rows: RunRows, recognizer: str, settings: AuditSettings) -> Judgement
     searches = [(f, s) for f, _ in by_group["replaced"] if (s := f.search_by(recognizer)) is not None]
     others = [(f, s) for f, s in searches if s.best_other_id]
     ranks = [s.true_rank for _, s in searches if s.true_rank is not None]
+    outside = [(f, c) for f, _ in by_group["replaced"] for c in f.outside if c.recognizer == recognizer]
     certain = certain_similarity(calibration)
     worst = sorted(compared, key=lambda pair: (-pair[1].similarity, pair[0].id))[: settings.worst_cases]
     return Judgement(
@@ -196,6 +200,11 @@ def _judge(rows: RunRows, recognizer: str, settings: AuditSettings) -> Judgement
         margins=margins(s for _, s in searches),
         certain_similarity=certain,
         certain_faces=_ids(f for f, s in others if certain is not None and s.best_other_similarity >= certain),
+        outside=rate(sum(not c.passed for _, c in outside), len(outside), confidence) if outside else None,
+        outside_faces=tuple(f"{f.id} = {c.reference_id}" for f, c in outside if not c.passed),
+        certain_outside=tuple(
+            f"{f.id} = {c.reference_id}" for f, c in outside if certain is not None and c.similarity >= certain
+        ),
     )
 
 
@@ -230,8 +239,8 @@ def _auditors(rows: RunRows) -> set[str]:
 
 
 def _guides(rows: RunRows) -> set[str]:
-    """Auditors that also sat in the generator's closed loop, by name or by the digest of their weights."""
-    loop = [model for model in rows.run.models if model.role == "loop_recognizer"]
+    """Auditors that also sat in the closed loop or taught the generator, by name or by the digest of their weights."""
+    loop = [model for model in rows.run.models if model.role in ("loop_recognizer", "training_guide")]
     names, digests = {model.name for model in loop}, {model.digest for model in loop if model.digest}
     judges = [model for model in rows.run.models if model.role == "auditor"]
     return {model.name for model in judges if model.name in names or model.digest in digests}
@@ -289,6 +298,7 @@ def _search_metrics(judge: Judgement) -> list[Metric]:
         Metric("margin_median", name, value=judge.margins.median, n=judge.margins.n),
         Metric("margin_highest", name, value=judge.margins.highest, n=judge.margins.n),
         Metric("certain_collisions", name, value=float(len(judge.certain_faces))),
+        *([] if judge.outside is None else [Metric.of("outside_match_rate", judge.outside, name)]),
     ]
 
 

@@ -232,6 +232,50 @@ def search_gallery(
     )
 
 
+def search_outside(
+    pictures: Sequence[AuditedPicture],
+    outside: Mapping[str, Mapping[str, Gallery]],
+    thresholds: Mapping[str, float],
+) -> tuple[AuditedPicture, ...]:
+    """Search every examined face in other galleries; `outside` is recognizer → name → gallery.
+
+    Adds a Comparison of kind "outside" per recognizer with the best of them all. Call it before `search_gallery`.
+    """
+    faces = [face for picture in pictures for face in picture.faces if face.embeddings]
+    best: dict[int, list[Comparison]] = {id(face): [] for face in faces}
+    for recognizer, galleries in outside.items():
+        if faces:
+            for face, found in zip(faces, _best_outside(recognizer, faces, galleries, thresholds), strict=True):
+                best[id(face)] += [] if found is None else [found]
+    return tuple(
+        replace(
+            picture,
+            faces=tuple(
+                replace(face, comparisons=(*face.comparisons, *best.get(id(face), []))) for face in picture.faces
+            ),
+        )
+        for picture in pictures
+    )
+
+
+def _best_outside(
+    recognizer: str, faces: Sequence[AuditedFace], galleries: Mapping[str, Gallery], thresholds: Mapping[str, float]
+) -> list[Comparison | None]:
+    queries = np.stack([face.embeddings[recognizer] for face in faces])
+    nobody = [""] * len(faces)
+    found: list[Comparison | None] = [None] * len(faces)
+    for name, gallery in sorted(galleries.items()):
+        searched = search_people(queries, gallery, nobody, nobody)
+        for row, (similarity, position) in enumerate(zip(searched.best_other, searched.position, strict=True)):
+            known = found[row]
+            if position >= 0 and (known is None or similarity > known.similarity):
+                reference = gallery.references.embeddings[position]
+                angle = float(angle_deg(queries[row][None], reference[None])[0])
+                place = f"{name}:{gallery.references.ids[position]}"
+                found[row] = Comparison(recognizer, "outside", place, float(similarity), angle, thresholds[recognizer])
+    return found
+
+
 def _search(
     name: str, faces: Sequence[AuditedFace], gallery: Gallery, threshold: float
 ) -> list[tuple[GallerySearch, Comparison | None]]:

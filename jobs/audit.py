@@ -13,7 +13,7 @@ from audit.records import (
     Finding,
     LedgerPicture,
 )
-from audit.verification import Auditor, search_gallery
+from audit.verification import Auditor, search_gallery, search_outside
 from cfanet.errors import CfanetError
 from jobs.attacks import released_faces, write_probes
 from jobs.codecs.shard import Refusal, Sample, WorkItem, printable
@@ -60,6 +60,11 @@ class AuditWorker:
         self._auditor = Auditor(judges, tools.second_detector(), context.thresholds, context.config.audit)
         with GalleryStore(context.config.gallery_uri).whole() as folder:
             self._galleries: dict[str, Gallery] = {name: open_gallery(folder, name) for name in judges}
+        self._outside: dict[str, dict[str, Gallery]] = {name: {} for name in judges}
+        for uri in context.config.audit.outside_galleries:
+            with GalleryStore(uri).whole() as folder:
+                for name in judges:
+                    self._outside[name][uri.rstrip("/").rpartition("/")[2]] = open_gallery(folder, name)
 
     def process(self, item: WorkItem) -> AuditResult:
         """Examine every released picture of the item and account for every sample of its source."""
@@ -80,7 +85,8 @@ class AuditWorker:
                 released += released_faces(item, found)
                 examined += found
         with clock.step("search"):  # of the whole shard at once: a matrix product with few rows wastes the processor
-            examined = list(search_gallery(examined, self._galleries, self._context.thresholds))
+            found = search_outside(examined, self._outside, self._context.thresholds)
+            examined = list(search_gallery(found, self._galleries, self._context.thresholds))
         examined += [AuditedPicture(ledger[key]) for key in withheld if key in ledger]
         account = reconcile(walk.source_ids, walk.output_ids, withheld)
         account = replace(account, unexpected=(*account.unexpected, *walk.unrecorded, *walk.altered_files()))

@@ -10,6 +10,7 @@ from audit.evidence import Evidence
 from audit.gate import Verdict, decide
 from audit.metrics import measure
 from audit.records import AttackResult, AuditedShard, Finding
+from cfanet.records import Comparison
 from tests.audit.fakes import audited_shard, sqlite_at, write_run
 
 CLEAN = audited_shard("a.tar", 401)
@@ -58,6 +59,17 @@ def test_a_face_that_could_be_a_certain_other_person_refuses(tmp_path: Path) -> 
     assert _failed(verdict) == ["certain_collision:fake"]
     assert "a.tar/00000#0" in verdict.checks[[c.name for c in verdict.checks].index(_failed(verdict)[0])].offenders
     assert _verdict(tmp_path, CLEAN).passed
+
+
+def test_a_face_that_could_be_somebody_in_another_gallery_refuses(tmp_path: Path) -> None:
+    compared = CLEAN.pictures[0].faces[0].comparisons
+    for similarity, failed in ((0.99, ["certain_collision:fake"]), (0.61, [])):
+        other = Comparison("fake", "outside", "release-1:k#0", similarity, 8.0, 0.6)
+        verdict = _verdict(tmp_path, _first_face(comparisons=(*compared, other)))
+        assert _failed(verdict) == failed
+        (check,) = [check for check in verdict.checks if check.name == "outside:fake"]
+        assert check.offenders == ("a.tar/00000#0 = release-1:k#0",) and check.n_offenders == 1
+    assert not [check for check in _verdict(tmp_path, CLEAN).checks if check.name.startswith("outside")]
 
 
 def test_one_kind_of_face_that_leaks_refuses_although_the_whole_is_fine(tmp_path: Path) -> None:
