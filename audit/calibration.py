@@ -154,7 +154,7 @@ def _points(known: _Labelled, fmrs: Sequence[float], confidence: float) -> tuple
     have = f"{known.n_subjects} labelled people give {known.n_subject_pairs} pairs of different people"
     points = []
     for fmr in fmrs:
-        reason = f"{have}, and a false match rate of {fmr:g} needs {needed[fmr]}"
+        reason = f"{have}, and a false match rate of {100 * fmr:g} % needs {needed[fmr]}"
         if fmr not in thresholds:
             points.append(OperatingPoint(fmr, False, reason, None, None, None, none, none))
             continue

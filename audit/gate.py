@@ -9,7 +9,7 @@ from audit.gate_questions import attacks, certain_collisions, groups, leaks, out
 from audit.intervals import Rate, rule_of_three, trials_for
 from audit.metrics import Judgement, Measurements
 from audit.rows import RunRows
-from audit.words import percent, whole
+from audit.words import percent, rounded, whole
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def _missed(measured: Measurements, settings: GateSettings) -> Check:
     if measured.missed_upper is None:
         return check
     bound = (
-        f" At {percent(settings.confidence)} confidence at most {measured.missed_upper * 10_000:.1f} of 10,000 "
+        f" At {percent(settings.confidence)} confidence at most {rounded(measured.missed_upper * 10_000)} of 10,000 "
         "pictures hold a missed face of the kind that this detector can see."
     )
     limit = settings.max_missed_per_10000

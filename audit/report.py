@@ -84,6 +84,7 @@ def render(report: Mapping[str, Any]) -> str:
         "report.html.j2"
     ).render(
         report=report,
+        weak=[check for check in report["verdict"]["checks"] if _too_few(check)],
         calibrations=calibrations,
         similarity_plots={
             judge["recognizer"]: Markup(_similarity_plot(judge, calibrations.get(judge["recognizer"])))
@@ -97,6 +98,12 @@ def render(report: Mapping[str, Any]) -> str:
         angle_plot=Markup(angle_plot(report["angles"], "angles")) if report["angles"] else "",
         shown_shards=report["shards"][:_SHOWN_SHARDS],
     )
+
+
+def _too_few(check: Mapping[str, Any]) -> bool:
+    """True where a check passed, but the upper confidence limit of its rate does not."""
+    high = check["rate"]["high"] if check["rate"] else None
+    return bool(check["decides"] and check["passed"] and high is not None and high > check["limit"])
 
 
 def _similarity_plot(judge: Mapping[str, Any], calibration: Mapping[str, Any] | None) -> str:
