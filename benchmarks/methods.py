@@ -1,6 +1,6 @@
 """Methods side by side, with the audit's own measures: the weak ones must come out as weak.
 
-    python -m benchmarks.methods 'LFW-DEV/*.tar' --out FOLDER [--pictures N] [--recognizer SPEC ...] [--method NAME ...]
+    python -m benchmarks.methods 'LFW-DEV/*.tar' --out FOLDER [--pictures N] [--probes N] [--recognizer SPEC] [--method NAME]
 
 The source is WebDataset shards with an `identity` in every `.json`. The subject of each chosen picture is looked at, at
 its original's landmarks. What was computed is kept in FOLDER/cache.sqlite (biometric data), so that another method or a
@@ -46,8 +46,9 @@ OWN = {"blur": "blur, cfanet's", "pixelate": "pixelate, cfanet's", "mask": "mask
 GENERATOR = "generator"
 DEFAULT_METHODS = (*WEAK, "mask", GENERATOR)
 ATTACKERS = {"linkage": linkage, "parrot": parrot, "reconstruction": reconstruction}
-# Shares of the pictures: people with four each, for the attacker that learns; with two; and with one.
-SHARES = ((4, 0.6), (2, 0.2), (1, 0.2))
+# Shares of pictures of people with four each (for the attacker that learns), with two, and with one.
+GALLERY_SHARES = ((4, 0.6), (2, 0.2), (1, 0.2))
+PROBE_SHARES = ((4, 0.7), (2, 0.3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ class Released:
     replaced: Codes  # (N,) 1 where the face got a new one; methods that only obscure have 1 everywhere
 
 
-def choose(samples: Sequence[Sample], n: int) -> list[Sample]:
+def choose(samples: Sequence[Sample], n: int, shares: Sequence[tuple[int, float]]) -> list[Sample]:
     """About `n` pictures of many people, by a hash of their names; a person with more pictures has some left out."""
     by_person: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
@@ -67,33 +68,35 @@ def choose(samples: Sequence[Sample], n: int) -> list[Sample]:
             by_person[sample.identity].append(sample)
     people = sorted(by_person, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     chosen: list[Sample] = []
-    for each, share in SHARES:
+    for each, share in shares:
         fitting = [p for p in people if each <= len(by_person[p]) < 2 * each or (each == 4 and len(by_person[p]) >= 4)]
         for person in fitting[: round(share * n / each)]:
-            chosen += by_person[person][:each]
+            chosen += sorted(by_person[person], key=lambda sample: sample.key)[:each]
     return sorted(chosen, key=lambda sample: sample.key)
 
 
 class Comparison:
     """The subjects, their originals' embeddings and thresholds; and every method tried on them."""
 
-    def __init__(self, bench: Bench, pictures: int) -> None:
-        """Find and embed the originals; CfanetError where they cannot carry the thresholds."""
+    def __init__(self, bench: Bench, pictures: int, probes: int) -> None:
+        """Find and embed about `pictures` originals; about `probes` of them are to be anonymized."""
         self.bench = bench
-        samples = choose(bench.samples, pictures)
+        samples = choose(bench.samples, pictures, GALLERY_SHARES)
         self.looks: dict[str, Look] = bench.looks(samples)
-        self.subjects = [Subject(s, self.looks[s.key]) for s in samples if self.looks[s.key].subject is not None]
-        raw = bench.embeddings([subject.sample for subject in self.subjects], self.looks)
-        self.keys = tuple(subject.sample.key for subject in self.subjects)
-        self.people = tuple(subject.sample.identity for subject in self.subjects)
+        known = [sample for sample in samples if self.looks[sample.key].subject is not None]
+        raw = bench.embeddings(known, self.looks)
+        keys, people = tuple(s.key for s in known), tuple(s.identity for s in known)
         self.galleries = {
-            judge: Gallery(References(self.keys, np.stack([raw[judge][key] for key in self.keys])), self.people)
+            judge: Gallery(References(keys, np.stack([raw[judge][key] for key in keys])), people)
             for judge in bench.judges
         }
         self.calibrations: dict[str, Calibration] = {
             judge: calibrate(bench.examiner.recognizers[judge], gallery, FMRS[0], fmrs=FMRS)
             for judge, gallery in self.galleries.items()
         }
+        self.subjects = [Subject(s, self.looks[s.key]) for s in choose(known, probes, PROBE_SHARES)]
+        position = {key: row for row, key in enumerate(keys)}
+        self.rows = np.array([position[subject.sample.key] for subject in self.subjects])  # in the galleries
 
     def released(self, method: str) -> Released:
         """Anonymize every subject's picture and look at it again."""
@@ -143,8 +146,9 @@ def recognition(compared: Comparison, judge: str, results: Sequence[Released]) -
         ]
     ]  # fmt: skip
     for name, embeddings, kept in _rows(results, judge):
-        own = pair_similarity(embeddings, gallery.references.embeddings[kept])
-        people, keys = [compared.people[i] for i in kept], [compared.keys[i] for i in kept]
+        own = pair_similarity(embeddings, gallery.references.embeddings[compared.rows[kept]])
+        people = [compared.subjects[i].sample.identity for i in kept]
+        keys = [compared.subjects[i].sample.key for i in kept]
         found = search_people(embeddings, gallery, people, keys)
         row: list[Cell] = [name]
         for point in calibration.points:
@@ -170,8 +174,8 @@ def attackers(compared: Comparison, judge: str, results: Sequence[Released]) -> 
     rows: list[list[Cell]] = []
     settings = AttackSettings()
     for name, embeddings, kept in _rows(results, judge):
-        originals = compared.galleries[judge].references.embeddings[kept]
-        faces = Faces(judge, embeddings, originals, tuple(compared.people[i] for i in kept))
+        originals = compared.galleries[judge].references.embeddings[compared.rows[kept]]
+        faces = Faces(judge, embeddings, originals, tuple(compared.subjects[i].sample.identity for i in kept))
         for attacker, attack in ATTACKERS.items():
             found = {result.role: result for result in attack(faces, settings)}
             if not found["attack"].n:
@@ -211,16 +215,18 @@ def _by_chance(embeddings: Embeddings, gallery: Gallery, people: Sequence[str], 
     return proportion(int((scores[others] >= threshold).sum()), int(others.sum()))
 
 
-def run(request: Request, pictures: int, methods: Sequence[str]) -> tuple[Path, Path]:
+def run(request: Request, pictures: int, probes: int, methods: Sequence[str]) -> tuple[Path, Path]:
     """Try every method and write methods.json and methods.md."""
-    compared = Comparison(Bench(request), pictures)
+    compared = Comparison(Bench(request), pictures, probes)
     results = [compared.released(method) for method in methods]
     tables = [make(compared, judge, results) for judge in compared.bench.judges for make in (recognition, attackers)]
+    gallery = next(iter(compared.galleries.values()))
     facts = {
         "experiment": "python -m benchmarks.methods",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": [shard.name for shard in compared.bench.shards],
-        "pictures": f"{len(compared.keys)} of {len(set(compared.people))} people",
+        "originals": f"{len(gallery.subjects)} of {len(set(gallery.subjects))} people",
+        "anonymized": f"{len(compared.subjects)} of {len({s.sample.identity for s in compared.subjects})} people",
         "generator SHA-256": Maker(
             compared.bench.cache, request.settings, 0, {}, request.device
         ).anonymizer.model_digest,
@@ -235,7 +241,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder of shards, one shard, or a quoted pattern")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to; holds biometric data afterwards")
-    parser.add_argument("--pictures", type=int, default=1_000)
+    parser.add_argument("--pictures", type=int, default=1_000, help="originals in thresholds and searches, about")
+    parser.add_argument("--probes", type=int, default=300, help="of them anonymized by every method, about")
     parser.add_argument("--recognizer", action="append", help="repeatable; default: dlib")
     parser.add_argument("--method", action="append", choices=(*WEAK, *OWN, GENERATOR), help="repeatable")
     parser.add_argument("--generator", default="default", help="a .safetensors file")
@@ -243,7 +250,7 @@ def main() -> int:
     judges = tuple(given.recognizer or ["dlib"])
     try:
         request = Request(given.source, given.out, judges, generator=given.generator)
-        paths = run(request, given.pictures, given.method or DEFAULT_METHODS)
+        paths = run(request, given.pictures, given.probes, given.method or DEFAULT_METHODS)
     except CfanetError as error:
         print(error, file=sys.stderr)
         return error.exit_code
