@@ -1,6 +1,6 @@
 """Methods side by side, with the audit's own measures: the weak ones must come out as weak.
 
-    python -m benchmarks.methods 'LFW-DEV/*.tar' --out FOLDER [--pictures N] [--probes N] [--recognizer SPEC] [--method NAME]
+    python -m benchmarks.methods LFW-DEV --out FOLDER [--pictures N] [--probes N] [--recognizer SPEC] [--method NAME]
 
 The source is WebDataset shards with an `identity` in every `.json`. The subject of each chosen picture is looked at, at
 its original's landmarks. What was computed is kept in FOLDER/cache.sqlite (biometric data), so that another method or a

@@ -20,9 +20,8 @@ PEOPLE = {f"p{n:02}": 1 + n % 5 for n in range(60)}
 
 
 def _samples() -> list[Sample]:
-    return [
-        Sample(f"{name}-{n}", Path("s.tar"), 0, 0, {"identity": name}) for name, n_of in PEOPLE.items() for n in range(n_of)
-    ]  # fmt: skip
+    keys = [(name, n) for name, count in PEOPLE.items() for n in range(count)]
+    return [Sample(f"{name}-{n}", Path("s.tar"), 0, 0, {"identity": name}) for name, n in keys]
 
 
 def test_people_are_chosen_by_a_hash_and_probes_are_among_the_originals() -> None:
