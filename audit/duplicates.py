@@ -19,6 +19,7 @@ _SIDE = 24
 _MARGIN = 0.2
 _MIN_SIDE = 12  # pixels across the middle of a face, so 20 px across the face: smaller ones are not told apart
 _MAX_BITS = 10  # of 64; re-encoded and scaled copies differ in 0 to 5, unrelated pictures in about 32
+_MAX_CANDIDATES = 64  # the nearest by hash: in a film thousands of frames are alike, and any of them shows the face
 _FLAT = 1.5  # grey levels: a face with less fine structure cannot be told from another
 
 
@@ -85,7 +86,8 @@ class Originals:
             return []
         distance = np.bitwise_count(self._hashes ^ np.uint64(fingerprint(image)))
         found: list[Duplicate] = []
-        for position in np.flatnonzero(distance <= _MAX_BITS):
+        near = np.flatnonzero(distance <= _MAX_BITS)
+        for position in near[np.argsort(distance[near], kind="stable")][:_MAX_CANDIDATES]:
             shard, key = self._places[position]
             if key != own_key:
                 found += self._same_faces(image, self._shard(shard)[key])

@@ -3,7 +3,7 @@
 Layout of a gallery directory (never inside the released dataset)::
 
     shards/<shard>.parquet   a row a face; pictures without faces keep one row with face_index −1
-    snapshot.json            digest over the shard files, counts, recognizers; written by `seal`
+    snapshot.json            digest over the shard files, counts, recognizers, earlier digests; written by `seal`
     pseudonyms.key           key of the subject pseudonyms (audit.enrol)
 """
 
@@ -193,8 +193,22 @@ def seal(gallery_dir: Path) -> Snapshot:
         names = pq.read_schema(path).names
         recognizers.update(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
     snapshot = Snapshot(digest.hexdigest(), n_references, len(subjects), n_pictures, tuple(sorted(recognizers)))
-    write_text(gallery_dir / "snapshot.json", json.dumps(asdict(snapshot), indent=2, sort_keys=True) + "\n")
+    path = gallery_dir / "snapshot.json"
+    document = {**asdict(snapshot), "versions": _versions(path, snapshot)}
+    write_text(path, json.dumps(document, indent=2, sort_keys=True) + "\n")
     return snapshot
+
+
+def _versions(path: Path, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Every state that was sealed, the latest last: an audit's evidence names one by its digest."""
+    try:
+        known: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["versions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        known = []
+    if known and known[-1]["sha256"] == snapshot.sha256:
+        return known
+    latest = {"version": len(known) + 1, "sha256": snapshot.sha256, "n_references": snapshot.n_references}
+    return [*known, latest]
 
 
 def load(gallery_dir: Path, recognizer: str) -> References:

@@ -60,4 +60,5 @@ def _contents(run: Run, sql_digest: str, generated_at: str) -> ReleaseContents:
         shards={output.path: output.sha256 for manifest in run.manifests.values() for output in manifest.outputs},
         evidence={path: sha256_of(run.storage, path) for path in sorted((*records, *REPORT_FILES))},
         sql_digest=sql_digest,
+        policy=run.config.audit.gate.model_dump(mode="json"),
     )
