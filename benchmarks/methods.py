@@ -46,9 +46,10 @@ OWN = {"blur": "blur, cfanet's", "pixelate": "pixelate, cfanet's", "mask": "mask
 GENERATOR = "generator"
 DEFAULT_METHODS = (*WEAK, "mask", GENERATOR)
 ATTACKERS = {"linkage": linkage, "parrot": parrot, "reconstruction": reconstruction}
-# Shares of pictures of people with four each (for the attacker that learns), with two, and with one.
-GALLERY_SHARES = ((4, 0.6), (2, 0.2), (1, 0.2))
-PROBE_SHARES = ((4, 0.7), (2, 0.3))
+# Shares of pictures of people with four each (for the attacker that learns), with two, and with one: thresholds need
+# many people, attackers need many pictures of each.
+GALLERY_SHARES = ((4, 0.4), (2, 0.1), (1, 0.5))
+PROBE_SHARES = ((4, 0.8), (2, 0.2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +243,7 @@ def main() -> int:
     parser.add_argument("source", type=Path, help="folder of shards, one shard, or a quoted pattern")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to; holds biometric data afterwards")
     parser.add_argument("--pictures", type=int, default=1_000, help="originals in thresholds and searches, about")
-    parser.add_argument("--probes", type=int, default=300, help="of them anonymized by every method, about")
+    parser.add_argument("--probes", type=int, default=500, help="of them anonymized by every method, about")
     parser.add_argument("--recognizer", action="append", help="repeatable; default: dlib")
     parser.add_argument("--method", action="append", choices=(*WEAK, *OWN, GENERATOR), help="repeatable")
     parser.add_argument("--generator", default="default", help="a .safetensors file")
