@@ -217,20 +217,25 @@ def load(gallery_dir: Path, recognizer: str) -> References:
     InputError when a shard was enrolled without this recognizer.
     """
     ids: list[str] = []
-    blocks: list[Embeddings] = []
+    places: list[tuple[Path, int]] = []  # of the shards that hold faces, and where their rows begin
+    column, dim = _PREFIX + recognizer, 1
     for path in _shard_paths(gallery_dir):
-        column = _PREFIX + recognizer
         table = pq.read_table(path, columns=["sample_key", "face_index"])
         keys, indices = table.column("sample_key").to_pylist(), table.column("face_index").to_pylist()
         found = [f"{key}#{index}" for key, index in zip(keys, indices, strict=True) if index != _NO_FACE]
         if not found:
             continue
-        if column not in pq.read_schema(path).names:
+        schema = pq.read_schema(path)
+        if column not in schema.names:
             raise InputError(f"{path.name} was enrolled without recognizer {recognizer!r}: enrol the originals again")
+        places.append((path, len(ids)))
+        dim = schema.field(column).type.list_size
         ids.extend(found)
-        blocks.append(_matrix(pq.read_table(path, columns=[column]).column(column)))
-    stacked: Embeddings = np.concatenate(blocks) if blocks else np.zeros((0, 1), dtype=np.float32)
-    return References(tuple(ids), stacked)
+    rows: Embeddings = np.empty((len(ids), dim), dtype=np.float32)  # filled in place: a gallery is in memory once
+    for path, start in places:
+        block = _matrix(pq.read_table(path, columns=[column]).column(column))
+        rows[start : start + len(block)] = block
+    return References(tuple(ids), rows)
 
 
 def load_subjects(gallery_dir: Path) -> tuple[str, ...]:
