@@ -51,6 +51,12 @@ class GateSettings(Section):
         ge=0,
         description="new faces as much like another real person as that person's pictures are like one another",
     )
+    max_certain_matches: int | None = Field(
+        0,
+        ge=0,
+        description="replaced faces as much like their own original as two pictures of one person are; a rate of a few "
+        "in a thousand does not show them",
+    )
     max_stratum_rate: float | None = Field(
         0.05,
         ge=0.0,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from audit.checks import SHOWN, Check, count_check
 from audit.config import GateSettings
-from audit.gate_questions import attacks, certain_collisions, groups, leaks, outside
+from audit.gate_questions import attacks, certain, groups, leaks, outside
 from audit.intervals import Rate, rule_of_three, trials_for
 from audit.metrics import Judgement, Measurements
 from audit.rows import RunRows
@@ -34,7 +34,7 @@ def _checks(measured: Measurements, settings: GateSettings, rows: RunRows) -> It
         yield from _mated(judge, settings)
         yield from _identified(judge, settings)
         yield _collisions(judge, settings, rows)
-        yield certain_collisions(judge, settings)
+        yield from certain(judge, settings)
         yield from outside(judge)
         yield groups(judge, settings)
     yield count_check(

@@ -15,19 +15,30 @@ _QUESTIONS = {
 }
 
 
-def certain_collisions(judge: Judgement, settings: GateSettings) -> Check:
-    """Is a new face as much like a third person as that person's own pictures are?"""
-    check = count_check(
-        f"certain_collision:{judge.recognizer}",
-        "Could a new face be taken for a certain other person?",
-        (*judge.certain_faces, *judge.certain_outside),
-        settings.max_certain_collisions,
-        ("None.", "New faces as like another real person as two pictures of one person usually are"),
+def certain(judge: Judgement, settings: GateSettings) -> Iterator[Check]:
+    """Is a new face as much like its own original, or like a third person, as one person's pictures are?"""
+    asked = (
+        (
+            "certain_match",
+            "Is any new face plainly the person it was?",
+            judge.certain_own,
+            settings.max_certain_matches,
+            "New faces as like their own original as two pictures of one person usually are",
+        ),
+        (
+            "certain_collision",
+            "Could a new face be taken for a certain other person?",
+            (*judge.certain_faces, *judge.certain_outside),
+            settings.max_certain_collisions,
+            "New faces as like another real person as two pictures of one person usually are",
+        ),
     )
-    if judge.certain_similarity is not None:
-        return check
-    detail = "Not known: the originals have fewer than 30 pairs of pictures of one person."
-    return Check(check.name, check.question, True, False, None, None, None, detail)
+    for name, question, faces, limit, words in asked:
+        if judge.certain_similarity is not None:
+            yield count_check(f"{name}:{judge.recognizer}", question, faces, limit, ("None.", words))
+            continue
+        detail = "Not known: the originals have fewer than 30 pairs of pictures of one person."
+        yield Check(f"{name}:{judge.recognizer}", question, True, False, None, None, None, detail)
 
 
 def outside(judge: Judgement) -> Iterator[Check]:

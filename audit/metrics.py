@@ -84,6 +84,7 @@ class Judgement:
     margins: Margins = NO_MARGINS
     certain_similarity: float | None = None  # from here on a face could be taken for a certain person
     certain_faces: tuple[str, ...] = ()
+    certain_own: tuple[str, ...] = ()  # replaced faces as like their own original
     outside: Rate | None = None  # replaced faces matched in other galleries; None where none was searched
     outside_faces: tuple[str, ...] = ()  # `face = reference`
     certain_outside: tuple[str, ...] = ()
@@ -200,6 +201,7 @@ def _judge(rows: RunRows, recognizer: str, settings: AuditSettings) -> Judgement
         margins=margins(s for _, s in searches),
         certain_similarity=certain,
         certain_faces=_ids(f for f, s in others if certain is not None and s.best_other_similarity >= certain),
+        certain_own=_ids(f for f, c in by_group["replaced"] if certain is not None and c.similarity >= certain),
         outside=rate(sum(not c.passed for _, c in outside), len(outside), confidence) if outside else None,
         outside_faces=tuple(f"{f.id} = {c.reference_id}" for f, c in outside if not c.passed),
         certain_outside=tuple(
@@ -298,6 +300,7 @@ def _search_metrics(judge: Judgement) -> list[Metric]:
         Metric("margin_median", name, value=judge.margins.median, n=judge.margins.n),
         Metric("margin_highest", name, value=judge.margins.highest, n=judge.margins.n),
         Metric("certain_collisions", name, value=float(len(judge.certain_faces))),
+        Metric("certain_matches", name, value=float(len(judge.certain_own))),
         *([] if judge.outside is None else [Metric.of("outside_match_rate", judge.outside, name)]),
     ]
 

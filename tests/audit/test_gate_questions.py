@@ -61,6 +61,14 @@ def test_a_face_that_could_be_a_certain_other_person_refuses(tmp_path: Path) -> 
     assert _verdict(tmp_path, CLEAN).passed
 
 
+def test_a_face_that_is_plainly_the_person_it_was_refuses_although_the_rate_is_fine(tmp_path: Path) -> None:
+    (mated, *rest) = CLEAN.pictures[0].faces[0].comparisons
+    for similarity, failed in ((0.99, ["certain_match:fake"]), (0.61, [])):
+        verdict = _verdict(tmp_path, _first_face(comparisons=(replace(mated, similarity=similarity), *rest)))
+        assert _failed(verdict) == failed
+    assert _verdict(tmp_path, CLEAN).passed
+
+
 def test_a_face_that_could_be_somebody_in_another_gallery_refuses(tmp_path: Path) -> None:
     compared = CLEAN.pictures[0].faces[0].comparisons
     for similarity, failed in ((0.99, ["certain_collision:fake"]), (0.61, [])):
@@ -78,7 +86,7 @@ def test_one_kind_of_face_that_leaks_refuses_although_the_whole_is_fine(tmp_path
         replace(p, faces=tuple(replace(f, strata={"pose": "profile" if i < 4 else "frontal"}) for f in p.faces))
         for i, p in enumerate(leaky.pictures)
     )
-    loose = {"max_mated_rate": 0.5, "max_identified_rate": 0.5}
+    loose = {"max_mated_rate": 0.5, "max_identified_rate": 0.5, "max_certain_matches": None}
     verdict = _verdict(tmp_path, replace(leaky, pictures=pictures), **loose)
     assert _failed(verdict) == ["groups:fake"]
     (check,) = [check for check in verdict.checks if check.name == "groups:fake"]
