@@ -218,11 +218,24 @@ def _missed(measured: Measurements, settings: GateSettings) -> Check:
         f" At {percent(settings.confidence)} confidence at most {rounded(measured.missed_upper * 10_000)} of 10,000 "
         "pictures hold a missed face of the kind that this detector can see."
     )
+    bound += _of_any_kind(measured, measured.missed_upper)
     limit = settings.max_missed_per_10000
     if limit is not None:
         bound += f" {limit:g} are allowed."
     within = limit is None or measured.missed_upper * 10_000 <= limit
     return replace(check, passed=check.passed and within, detail=check.detail + bound)
+
+
+def _of_any_kind(measured: Measurements, upper: float) -> str:
+    """The bound on missed faces, as far as the second detector's own misses are known from the originals."""
+    sees = measured.second_sees
+    if sees is None or not sees.low:
+        return ""
+    per_10000 = rounded(min(1.0, upper / sees.low) * 10_000)
+    return (
+        f" It sees {percent(sees.value)} of the {whole(sees.n)} faces that the first one found in the originals; if the "
+        f"two miss faces independently, at most {per_10000} of 10,000 hold a missed face of any kind."
+    )
 
 
 def _reconciled(measured: Measurements, settings: GateSettings) -> Check:

@@ -24,6 +24,7 @@ from audit.config import AuditSettings
 from audit.intervals import Rate, rate, upper_bound
 from audit.records import FaceOrigin
 from audit.rows import FaceRow, RunRows
+from audit.strata import SECOND_DETECTOR
 from cfanet.records import Comparison, FaceDecision, ImageStatus
 
 GROUPS: tuple[str, ...] = ("replaced", "obscured", "unrecorded")
@@ -114,6 +115,7 @@ class Measurements:
     near_duplicates: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
     repeated_seeds: tuple[str, ...] = ()
+    second_sees: Rate | None = None  # faces of the originals that the second detector sees; None where it did not look
     attacks: tuple[AttackRate, ...] = ()
 
 
@@ -148,9 +150,15 @@ def measure(rows: RunRows, settings: AuditSettings) -> Measurements:
         near_duplicates=findings_of(rows, "near_duplicate"),
         strays=findings_of(rows, "stray"),
         repeated_seeds=repeated_seeds(rows.faces),
+        second_sees=_second_sees(recorded, confidence),
         attacks=attack_rates(rows.attacks, confidence),
     )
     return _with_metrics(measured, rows)
+
+
+def _second_sees(recorded: Sequence[FaceRow], confidence: float) -> Rate | None:
+    asked = [face.strata[SECOND_DETECTOR] == "sees it" for face in recorded if SECOND_DETECTOR in face.strata]
+    return rate(sum(asked), len(asked), confidence) if asked else None
 
 
 def group_of(face: FaceRow) -> str:
@@ -269,6 +277,8 @@ def _with_metrics(measured: Measurements, rows: RunRows) -> Measurements:
     metrics += [Metric("pictures", subgroup=k, value=float(v)) for k, v in measured.statuses.items()]
     metrics += [Metric("faces", subgroup=k, value=float(v)) for k, v in measured.decisions.items()]
     metrics.append(Metric("faces_missed_per_picture_upper", value=measured.missed_upper))
+    if measured.second_sees is not None:
+        metrics.append(Metric.of("second_detector_sees", measured.second_sees))
     for judge in measured.judgements:
         name = judge.recognizer
         metrics += [Metric.of("mated_rate", found, name, group) for group, found in judge.mated.items()]

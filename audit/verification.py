@@ -24,7 +24,7 @@ from audit.records import (
 )
 from audit.search import search_people
 from audit.second_detector import SecondDetector
-from audit.strata import strata_of
+from audit.strata import SECOND_DETECTOR, strata_of
 from cfanet.errors import PictureError
 from cfanet.images import decode
 from cfanet.records import (
@@ -109,9 +109,10 @@ class Auditor:
     ) -> tuple[list[_Probe], list[AuditedFace]]:
         """Faces that can be compared, and those that cannot."""
         probes, hopeless = [], []
+        before = None if original is None else [face.box for face in self._second_detector.detect(original)]
         pairs, unrecorded = assign(task.ledger.faces, task.enrolled.faces)
         for record, enrolled in pairs:
-            face = self._face(task, record, enrolled, released, original)
+            face = self._seen(self._face(task, record, enrolled, released, original), before)
             if enrolled is None and original is None:
                 hopeless.append(replace(face, fta=True))
             else:
@@ -147,6 +148,13 @@ class Auditor:
             unchanged=None if change is None else change <= self._settings.unchanged_tolerance,
             strata=strata_of(box, score, points, task.enrolled.labels),
         )
+
+    def _seen(self, face: AuditedFace, before: Sequence[Box] | None) -> AuditedFace:
+        """Note whether the second detector sees this face in the original: how many it sees bounds what it misses."""
+        if before is None or self._second_detector.name == "none":
+            return face
+        seen = "sees it" if covered(face.box, before) else "does not see it"
+        return replace(face, strata={**face.strata, SECOND_DETECTOR: seen})
 
     def _missed(self, task: AuditTask, released: ImageArray, original: ImageArray | None) -> list[AuditedFace]:
         """Faces that only the second detector sees, where nothing was replaced or obscured."""

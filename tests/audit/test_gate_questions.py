@@ -100,6 +100,20 @@ def test_attacks_are_reported_and_decide_with_a_limit(tmp_path: Path) -> None:
     assert _verdict(tmp_path, CLEAN, attack=3, max_attack_excess=0.1).passed
 
 
+def test_the_bound_on_missed_faces_grows_by_what_the_second_detector_does_not_see(tmp_path: Path) -> None:
+    pictures = tuple(
+        replace(p, faces=tuple(replace(f, strata={"second detector": seen}) for f in p.faces))
+        for p, seen in zip(CLEAN.pictures, ["sees it", "sees it", "does not see it"] * 200, strict=False)
+    )
+    whole = replace(CLEAN, pictures=pictures)
+    missed, plain = (
+        next(check for check in _verdict(tmp_path, shard).checks if check.name == "missed_faces").detail
+        for shard in (whole, CLEAN)
+    )
+    assert "at most 75 of 10,000" in plain and "of any kind" not in plain
+    assert "It sees 67\u00a0% of" in missed and "at most 120 of 10,000 hold a missed face of any kind" in missed
+
+
 def test_the_bound_on_missed_faces_can_decide(tmp_path: Path) -> None:
     assert _failed(_verdict(tmp_path, CLEAN, max_missed_per_10000=1.0)) == ["missed_faces"]
     assert _verdict(tmp_path, CLEAN, max_missed_per_10000=100.0).passed

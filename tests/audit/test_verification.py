@@ -92,6 +92,13 @@ def test_the_second_detector_tells_missed_faces_from_replaced_and_changed_ones()
     assert [(face.box, face.unchanged) for face in seen] == [(missed, True), (changed, False)]
 
 
+def test_what_the_second_detector_sees_in_the_original_is_noted() -> None:
+    task = _task(picture((LEFT, 130), (RIGHT, 190)), _both(), LEFT, RIGHT)
+    faces = _only(_auditor(LEFT).audit([task]))
+    assert [face.strata["second detector"] for face in faces] == ["sees it", "does not see it"]
+    assert "second detector" not in _only(_auditor(LEFT).audit([replace(task, original=None)]))[0].strata
+
+
 def test_without_the_original_a_missed_face_stays_unconfirmed() -> None:
     missed = (150.0, 70.0, 180.0, 110.0)
     faces = _only(_auditor(missed).audit([_task(picture((LEFT, 130)), [], original=None)]))
