@@ -233,8 +233,8 @@ def _of_any_kind(measured: Measurements, upper: float) -> str:
         return ""
     per_10000 = rounded(min(1.0, upper / sees.low) * 10_000)
     return (
-        f" It sees {percent(sees.value)} of the {whole(sees.n)} faces that the first one found in the originals; if the "
-        f"two miss faces independently, at most {per_10000} of 10,000 hold a missed face of any kind."
+        f" It sees {percent(sees.value)} of the {whole(sees.n)} faces that the first one found in the originals; if "
+        f"the two miss faces independently, at most {per_10000} of 10,000 hold a missed face of any kind."
     )
 
 

@@ -54,8 +54,8 @@ def outside(judge: Judgement) -> Iterator[Check]:
         value=found.value,
         limit=None,
         rate=found,
-        detail=f"{judge.recognizer} matches {whole(found.hits)} of {whole(found.n)}; those that could be taken for a "
-        "certain person count there.",
+        detail=f"{judge.recognizer} matches {whole(found.hits)} of {whole(found.n)}. Those that could be taken for a "
+        "certain person are counted in certain_collision.",
         offenders=judge.outside_faces[:SHOWN],
         n_offenders=len(judge.outside_faces),
     )
@@ -99,7 +99,7 @@ def leaks(measured: Measurements, settings: GateSettings) -> Iterator[Check]:
     )
     yield count_check(
         "near_duplicates",
-        "Is an original's face left anywhere else in the output?",
+        "Is an original's face left anywhere in the output?",
         measured.near_duplicates,
         settings.max_near_duplicates,
         ("No raw copy was found.", "Pictures that show an original's untouched face"),
