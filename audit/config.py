@@ -121,11 +121,18 @@ class AuditSettings(Section):
         "from `cfanet gallery enrol`",
     )
     near_duplicate_correlation: float = Field(
-        0.8,
+        0.85,
         gt=0.5,
         lt=1.0,
         description="correlation of face pixels from which a picture is a raw near-duplicate; measured: new faces in "
-        "the same place reach 0.68, re-encoded and shrunk copies of larger faces 0.87",
+        "the same place reach 0.78, re-encoded and shrunk copies of larger faces 0.87",
+    )
+    left_face_correlation: float = Field(
+        0.92,
+        gt=0.5,
+        lt=1.0,
+        description="the same for a face in its own picture, where nothing was shrunk; measured: 99 % of copies at "
+        "JPEG quality 50 reach 0.94",
     )
     attacks: AttackSettings = AttackSettings()
     worst_cases: int = Field(20, ge=0, le=1000, description="faces listed by id in the report, per recognizer")

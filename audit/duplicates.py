@@ -69,12 +69,13 @@ class Originals:
         entries: Sequence[tuple[str, str, int]],
         read: Callable[[str], list[EnrolledPicture]],
         correlation: float,
+        left_correlation: float = 0.92,
     ) -> None:
         """Search the pictures of `audit.gallery.read_fingerprints`; `read` fetches an enrolled shard by name.
 
-        Faces from `correlation` on are the same pixels.
+        Faces from `correlation` on are the same pixels; in their own picture from `left_correlation` on.
         """
-        self._correlation = correlation
+        self._correlation, self._left_correlation = correlation, left_correlation
         self._places = [(shard, key) for shard, key, _ in entries]
         self._shard_of = {key: shard for shard, key, _ in entries}
         self._hashes = np.array([value for _, _, value in entries], dtype=np.uint64)
@@ -99,7 +100,8 @@ class Originals:
         Brighter, blurred a little or encoded again, their fine structure gives them away where pixels differ.
         """
         shard = self._shard_of.get(own_key)
-        return [] if shard is None else list(self._same_faces(image, self._shard(shard)[own_key]))
+        found = [] if shard is None else self._same_faces(image, self._shard(shard)[own_key])
+        return [face for face in found if face.correlation >= self._left_correlation]
 
     def _same_faces(self, image: ImageArray, original: EnrolledPicture) -> Sequence[Duplicate]:
         found = []
