@@ -62,8 +62,16 @@ def rates_by_stratum(pairs: Sequence[tuple[FaceRow, Comparison]], confidence: fl
         StratumRate(dimension, value, rate(sum(matched), len(matched), confidence))
         for dimension, values in sorted(counted.items())
         if len(values) <= _MAX_VALUES
-        for value, matched in sorted(values.items())
+        for value, matched in sorted(values.items(), key=lambda item: _by_number(item[0]))
     )
+
+
+def _by_number(value: str) -> tuple[float, str]:
+    """Order of groups: intervals by where they begin, others by name."""
+    begin = value.split(" ")[0]
+    if begin == "below":
+        return -1.0, value
+    return (float(begin), value) if begin.replace(".", "", 1).isdecimal() else (0.0, value)
 
 
 def certain_similarity(calibration: Calibration | None) -> float | None:

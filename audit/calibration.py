@@ -14,7 +14,7 @@ import numpy.typing as npt
 from audit.gallery import Gallery
 from audit.intervals import Rate, clopper_pearson, rate, trials_for
 from audit.pairs import Codes, Scores, count_pairs, count_reaching, highest_nonmated, pair_blocks, threshold_above
-from audit.search import best_of_others
+from audit.search import search_people
 from cfanet.records import Embeddings, Recognizer
 
 HISTOGRAM_BINS = 200
@@ -154,7 +154,7 @@ def _points(known: _Labelled, fmrs: Sequence[float], confidence: float) -> tuple
     have = f"{known.n_subjects} labelled people give {known.n_subject_pairs} pairs of different people"
     points = []
     for fmr in fmrs:
-        reason = f"{have}, and a false match rate of {fmr:g} needs {needed[fmr]}"
+        reason = f"{have}, and a false match rate of {100 * fmr:g} % needs {needed[fmr]}"
         if fmr not in thresholds:
             points.append(OperatingPoint(fmr, False, reason, None, None, None, none, none))
             continue
@@ -210,6 +210,6 @@ def _strangers(gallery: Gallery, threshold: float, confidence: float) -> Rate:
     probes = labelled[:: -(-len(labelled) // _STRANGER_PROBES)]
     own = [gallery.subjects[i] for i in probes]
     ids = [gallery.references.ids[i] for i in probes]
-    similarity, position = best_of_others(gallery.references.embeddings[probes], gallery, own, ids)
-    found = position >= 0
-    return rate(int((similarity[found] >= threshold).sum()), int(found.sum()), confidence)
+    found = search_people(gallery.references.embeddings[probes], gallery, own, ids)
+    searched = found.position >= 0
+    return rate(int((found.best_other[searched] >= threshold).sum()), int(searched.sum()), confidence)

@@ -51,6 +51,12 @@ class GateSettings(Section):
         ge=0,
         description="new faces as much like another real person as that person's pictures are like one another",
     )
+    max_certain_matches: int | None = Field(
+        0,
+        ge=0,
+        description="replaced faces as much like their own original as two pictures of one person are; a rate of a few "
+        "in a thousand does not show them",
+    )
     max_stratum_rate: float | None = Field(
         0.05,
         ge=0.0,
@@ -84,8 +90,10 @@ class AuditSettings(Section):
         ("dlib",), min_length=1, description="recognizers that judge; those of the closed loop do not count as judges"
     )
     fmr: float = Field(1e-3, gt=0.0, lt=0.5, description="false match rate at which thresholds are taken")
-    second_detector: Literal["dlib-hog", "none"] = Field(
-        "dlib-hog", description="looks for faces that were missed, on the released picture"
+    second_detector: Literal["dlib-hog", "dlib-cnn", "dlib-hog+cnn", "none"] = Field(
+        "dlib-hog",
+        description="looks for faces that were missed, on the released picture; dlib-cnn sees profiles, fifteen times "
+        "as slowly",
     )
     second_detector_upsample: int = Field(1, ge=0, le=3, description="doublings before it looks: 0 sees 80 px, 1 40 px")
     second_detector_score: float = Field(
@@ -107,12 +115,24 @@ class AuditSettings(Section):
     calibration: str | None = Field(
         None, description="folder of another gallery's calibration, used instead of this one's; default: its own"
     )
+    outside_galleries: tuple[str, ...] = Field(
+        (),
+        description="other enrolled galleries that new faces are searched in: known people, or an earlier release; "
+        "from `cfanet gallery enrol`",
+    )
     near_duplicate_correlation: float = Field(
-        0.8,
+        0.85,
         gt=0.5,
         lt=1.0,
         description="correlation of face pixels from which a picture is a raw near-duplicate; measured: new faces in "
-        "the same place reach 0.68, re-encoded and shrunk copies of larger faces 0.87",
+        "the same place reach 0.78, re-encoded and shrunk copies of larger faces 0.87",
+    )
+    left_face_correlation: float = Field(
+        0.92,
+        gt=0.5,
+        lt=1.0,
+        description="the same for a face in its own picture, where nothing was shrunk; measured: 99 % of copies at "
+        "JPEG quality 50 reach 0.94",
     )
     attacks: AttackSettings = AttackSettings()
     worst_cases: int = Field(20, ge=0, le=1000, description="faces listed by id in the report, per recognizer")

@@ -64,6 +64,16 @@ _PER_SUBJECT = Gap(
     "Anonymity in the strict sense",
     "One virtual identity was used for each person. Their pictures remain linkable: this is pseudonymisation.",
 )
+_FRONTAL_ONLY = Gap(
+    "Profile faces that were missed",
+    "The second detector sees frontal and half-turned faces. Set audit.second_detector = dlib-hog+cnn to look for "
+    "profiles too.",
+)
+_NO_OUTSIDE = Gap(
+    "People outside these originals, and earlier releases",
+    "New faces were compared with the originals only. Enrol other people or an earlier release with cfanet gallery "
+    "enrol, and name them in audit.outside_galleries.",
+)
 _DOUBTFUL = Gap(
     "Faces that changed outside every recorded region",
     "The second detector sees faces whose pixels changed although no ledger row covers them; they are listed in "
@@ -76,6 +86,10 @@ def not_covered(rows: RunRows, measured: Measurements, settings: AuditSettings) 
     gaps: list[Gap] = []
     if settings.second_detector == "none":
         gaps.append(_NO_SECOND_DETECTOR)
+    elif settings.second_detector == "dlib-hog":
+        gaps.append(_FRONTAL_ONLY)
+    if not settings.outside_galleries:
+        gaps.append(_NO_OUTSIDE)
     if rows.gallery is not None and rows.gallery.n_subjects == 0:
         gaps.append(_NO_LABELS)
     if rows.run.identity == "per_subject":

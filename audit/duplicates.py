@@ -1,4 +1,4 @@
-"""Raw near-duplicates: a picture in the output that shows an original's untouched face, whatever its size or format.
+"""Raw copies: a picture in the output that shows an original's untouched face, whatever its size or format.
 
 A 64-bit difference hash of the whole picture finds candidates; the fine structure of the face's own pixels decides.
 Crops that cut away more than a margin, turns and mirrored copies have another hash and are not found.
@@ -19,6 +19,7 @@ _SIDE = 24
 _MARGIN = 0.2
 _MIN_SIDE = 12  # pixels across the middle of a face, so 20 px across the face: smaller ones are not told apart
 _MAX_BITS = 10  # of 64; re-encoded and scaled copies differ in 0 to 5, unrelated pictures in about 32
+_MAX_CANDIDATES = 64  # the nearest by hash: in a film thousands of frames are alike, and any of them shows the face
 _FLAT = 1.5  # grey levels: a face with less fine structure cannot be told from another
 
 
@@ -68,13 +69,15 @@ class Originals:
         entries: Sequence[tuple[str, str, int]],
         read: Callable[[str], list[EnrolledPicture]],
         correlation: float,
+        left_correlation: float = 0.92,
     ) -> None:
         """Search the pictures of `audit.gallery.read_fingerprints`; `read` fetches an enrolled shard by name.
 
-        Faces from `correlation` on are the same pixels.
+        Faces from `correlation` on are the same pixels; in their own picture from `left_correlation` on.
         """
-        self._correlation = correlation
+        self._correlation, self._left_correlation = correlation, left_correlation
         self._places = [(shard, key) for shard, key, _ in entries]
+        self._shard_of = {key: shard for shard, key, _ in entries}
         self._hashes = np.array([value for _, _, value in entries], dtype=np.uint64)
         self._shard = lru_cache(maxsize=4)(lambda name: {p.sample_key: p for p in read(name)})
 
@@ -84,11 +87,21 @@ class Originals:
             return []
         distance = np.bitwise_count(self._hashes ^ np.uint64(fingerprint(image)))
         found: list[Duplicate] = []
-        for position in np.flatnonzero(distance <= _MAX_BITS):
+        near = np.flatnonzero(distance <= _MAX_BITS)
+        for position in near[np.argsort(distance[near], kind="stable")][:_MAX_CANDIDATES]:
             shard, key = self._places[position]
             if key != own_key:
                 found += self._same_faces(image, self._shard(shard)[key])
         return found
+
+    def left(self, image: ImageArray, own_key: str) -> list[Duplicate]:
+        """Faces of the original `own_key` that are still, untouched, where they were in (H, W, 3) uint8 RGB.
+
+        Brighter, blurred a little or encoded again, their fine structure gives them away where pixels differ.
+        """
+        shard = self._shard_of.get(own_key)
+        found = [] if shard is None else self._same_faces(image, self._shard(shard)[own_key])
+        return [face for face in found if face.correlation >= self._left_correlation]
 
     def _same_faces(self, image: ImageArray, original: EnrolledPicture) -> Sequence[Duplicate]:
         found = []

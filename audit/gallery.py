@@ -3,7 +3,7 @@
 Layout of a gallery directory (never inside the released dataset)::
 
     shards/<shard>.parquet   a row a face; pictures without faces keep one row with face_index −1
-    snapshot.json            digest over the shard files, counts, recognizers; written by `seal`
+    snapshot.json            digest over the shard files, counts, recognizers, earlier digests; written by `seal`
     pseudonyms.key           key of the subject pseudonyms (audit.enrol)
 """
 
@@ -11,12 +11,15 @@ import hashlib
 import json
 import os
 import secrets
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -72,6 +75,30 @@ class Gallery:
     def __post_init__(self) -> None:
         if len(self.subjects) != len(self.references.ids):
             raise ValueError(f"{len(self.subjects)} subjects for {len(self.references.ids)} references")
+
+    def own_positions(self, subject: str, reference_id: str) -> npt.NDArray[np.int64]:
+        """Positions of the references with this id or of this person (if known); none for a stranger."""
+        by_id, by_subject = self._places
+        found = by_id.get(reference_id, []) + (by_subject.get(subject, []) if subject else [])
+        return np.array(sorted(set(found)), dtype=np.int64)
+
+    @cached_property
+    def norms(self) -> npt.NDArray[np.float64]:
+        """Lengths of the references (N,) in float64: 1 but for rounding."""
+        rows, lengths = self.references.embeddings, np.empty(len(self.references.ids))
+        for start in range(0, len(rows), 8_192):
+            lengths[start : start + 8_192] = np.linalg.norm(rows[start : start + 8_192].astype(np.float64), axis=1)
+        return lengths.clip(1e-12)
+
+    @cached_property
+    def _places(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+        by_id: dict[str, list[int]] = defaultdict(list)
+        by_subject: dict[str, list[int]] = defaultdict(list)
+        for position, (name, subject) in enumerate(zip(self.references.ids, self.subjects, strict=True)):
+            by_id[name].append(position)
+            if subject:
+                by_subject[subject].append(position)
+        return by_id, by_subject
 
 
 def write_shard(
@@ -166,8 +193,22 @@ def seal(gallery_dir: Path) -> Snapshot:
         names = pq.read_schema(path).names
         recognizers.update(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
     snapshot = Snapshot(digest.hexdigest(), n_references, len(subjects), n_pictures, tuple(sorted(recognizers)))
-    write_text(gallery_dir / "snapshot.json", json.dumps(asdict(snapshot), indent=2, sort_keys=True) + "\n")
+    path = gallery_dir / "snapshot.json"
+    document = {**asdict(snapshot), "versions": _versions(path, snapshot)}
+    write_text(path, json.dumps(document, indent=2, sort_keys=True) + "\n")
     return snapshot
+
+
+def _versions(path: Path, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Every state that was sealed, the latest last: an audit's evidence names one by its digest."""
+    try:
+        known: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["versions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        known = []
+    if known and known[-1]["sha256"] == snapshot.sha256:
+        return known
+    latest = {"version": len(known) + 1, "sha256": snapshot.sha256, "n_references": snapshot.n_references}
+    return [*known, latest]
 
 
 def load(gallery_dir: Path, recognizer: str) -> References:
@@ -176,20 +217,25 @@ def load(gallery_dir: Path, recognizer: str) -> References:
     InputError when a shard was enrolled without this recognizer.
     """
     ids: list[str] = []
-    blocks: list[Embeddings] = []
+    places: list[tuple[Path, int]] = []  # of the shards that hold faces, and where their rows begin
+    column, dim = _PREFIX + recognizer, 1
     for path in _shard_paths(gallery_dir):
-        column = _PREFIX + recognizer
         table = pq.read_table(path, columns=["sample_key", "face_index"])
         keys, indices = table.column("sample_key").to_pylist(), table.column("face_index").to_pylist()
         found = [f"{key}#{index}" for key, index in zip(keys, indices, strict=True) if index != _NO_FACE]
         if not found:
             continue
-        if column not in pq.read_schema(path).names:
+        schema = pq.read_schema(path)
+        if column not in schema.names:
             raise InputError(f"{path.name} was enrolled without recognizer {recognizer!r}: enrol the originals again")
+        places.append((path, len(ids)))
+        dim = schema.field(column).type.list_size
         ids.extend(found)
-        blocks.append(_matrix(pq.read_table(path, columns=[column]).column(column)))
-    stacked: Embeddings = np.concatenate(blocks) if blocks else np.zeros((0, 1), dtype=np.float32)
-    return References(tuple(ids), stacked)
+    rows: Embeddings = np.empty((len(ids), dim), dtype=np.float32)  # filled in place: a gallery is in memory once
+    for path, start in places:
+        block = _matrix(pq.read_table(path, columns=[column]).column(column))
+        rows[start : start + len(block)] = block
+    return References(tuple(ids), rows)
 
 
 def load_subjects(gallery_dir: Path) -> tuple[str, ...]:

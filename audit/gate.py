@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from audit.checks import SHOWN, Check, count_check
 from audit.config import GateSettings
-from audit.gate_questions import attacks, certain_collisions, groups, leaks
+from audit.gate_questions import attacks, certain, groups, leaks, outside
 from audit.intervals import Rate, rule_of_three, trials_for
 from audit.metrics import Judgement, Measurements
 from audit.rows import RunRows
-from audit.words import percent, whole
+from audit.words import percent, rounded, whole
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ def _checks(measured: Measurements, settings: GateSettings, rows: RunRows) -> It
         yield from _mated(judge, settings)
         yield from _identified(judge, settings)
         yield _collisions(judge, settings, rows)
-        yield certain_collisions(judge, settings)
+        yield from certain(judge, settings)
+        yield from outside(judge)
         yield groups(judge, settings)
     yield count_check(
         "unchanged_faces",
@@ -74,9 +75,12 @@ def _independence(measured: Measurements, settings: GateSettings) -> Check:
     judges = [judge.recognizer for judge in measured.judgements]
     independent = [judge.recognizer for judge in measured.judgements if not judge.guided]
     if independent:
-        detail = f"{', '.join(independent)} took no part in making the faces."
+        detail = f"{', '.join(independent)} took no part in making the faces or in training what made them."
+        if len(independent) < len(judges):
+            guided = [name for name in judges if name not in independent]
+            detail += f" {', '.join(guided)} did, so that a good result of it proves little."
     elif judges:
-        detail = f"{', '.join(judges)} also guided the generator: add a recognizer that did not."
+        detail = f"{', '.join(judges)} also guided the generator or its training: add a recognizer that did not."
     else:
         detail = "No recognizer judged: name at least one in [audit] recognizers."
     return Check(
@@ -211,14 +215,27 @@ def _missed(measured: Measurements, settings: GateSettings) -> Check:
     if measured.missed_upper is None:
         return check
     bound = (
-        f" At {percent(settings.confidence)} confidence at most {measured.missed_upper * 10_000:.1f} of 10,000 "
+        f" At {percent(settings.confidence)} confidence at most {rounded(measured.missed_upper * 10_000)} of 10,000 "
         "pictures hold a missed face of the kind that this detector can see."
     )
+    bound += _of_any_kind(measured, measured.missed_upper)
     limit = settings.max_missed_per_10000
     if limit is not None:
         bound += f" {limit:g} are allowed."
     within = limit is None or measured.missed_upper * 10_000 <= limit
     return replace(check, passed=check.passed and within, detail=check.detail + bound)
+
+
+def _of_any_kind(measured: Measurements, upper: float) -> str:
+    """The bound on missed faces, as far as the second detector's own misses are known from the originals."""
+    sees = measured.second_sees
+    if sees is None or not sees.low:
+        return ""
+    per_10000 = rounded(min(1.0, upper / sees.low) * 10_000)
+    return (
+        f" It sees {percent(sees.value)} of the {whole(sees.n)} faces that the first one found in the originals; if "
+        f"the two miss faces independently, at most {per_10000} of 10,000 hold a missed face of any kind."
+    )
 
 
 def _reconciled(measured: Measurements, settings: GateSettings) -> Check:

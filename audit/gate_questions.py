@@ -15,19 +15,50 @@ _QUESTIONS = {
 }
 
 
-def certain_collisions(judge: Judgement, settings: GateSettings) -> Check:
-    """Is a new face as much like a third person as that person's own pictures are?"""
-    check = count_check(
-        f"certain_collision:{judge.recognizer}",
-        "Could a new face be taken for a certain other person?",
-        judge.certain_faces,
-        settings.max_certain_collisions,
-        ("None.", "New faces as like another real person as two pictures of one person usually are"),
+def certain(judge: Judgement, settings: GateSettings) -> Iterator[Check]:
+    """Is a new face as much like its own original, or like a third person, as one person's pictures are?"""
+    asked = (
+        (
+            "certain_match",
+            "Is any new face plainly the person it was?",
+            judge.certain_own,
+            settings.max_certain_matches,
+            "New faces as like their own original as two pictures of one person usually are",
+        ),
+        (
+            "certain_collision",
+            "Could a new face be taken for a certain other person?",
+            (*judge.certain_faces, *judge.certain_outside),
+            settings.max_certain_collisions,
+            "New faces as like another real person as two pictures of one person usually are",
+        ),
     )
-    if judge.certain_similarity is not None:
-        return check
-    detail = "Not known: the originals have fewer than 30 pairs of pictures of one person."
-    return Check(check.name, check.question, True, False, None, None, None, detail)
+    for name, question, faces, limit, words in asked:
+        if judge.certain_similarity is not None:
+            yield count_check(f"{name}:{judge.recognizer}", question, faces, limit, ("None.", words))
+            continue
+        detail = "Not known: the originals have fewer than 30 pairs of pictures of one person."
+        yield Check(f"{name}:{judge.recognizer}", question, True, False, None, None, None, detail)
+
+
+def outside(judge: Judgement) -> Iterator[Check]:
+    """Does a new face match somebody in another gallery: a known person, or its own face in an earlier release?"""
+    if judge.outside is None:
+        return
+    found = judge.outside
+    yield Check(
+        name=f"outside:{judge.recognizer}",
+        question="Do new faces match anybody in the other galleries?",
+        passed=True,
+        decides=False,
+        value=found.value,
+        limit=None,
+        rate=found,
+        detail=f"{judge.recognizer} matches {whole(found.hits)} of {whole(found.n)}. Those that could be taken for a "
+        "certain person are counted in certain_collision.",
+        offenders=judge.outside_faces[:SHOWN],
+        n_offenders=len(judge.outside_faces),
+    )
 
 
 def groups(judge: Judgement, settings: GateSettings) -> Check:
@@ -68,7 +99,7 @@ def leaks(measured: Measurements, settings: GateSettings) -> Iterator[Check]:
     )
     yield count_check(
         "near_duplicates",
-        "Is an original's face left anywhere else in the output?",
+        "Is an original's face left anywhere in the output?",
         measured.near_duplicates,
         settings.max_near_duplicates,
         ("No raw copy was found.", "Pictures that show an original's untouched face"),

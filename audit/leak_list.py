@@ -24,8 +24,12 @@ class Reference:
 LEAKS: tuple[Leak, ...] = (
     Leak("Faces missed", "partly", "missed_faces, with an upper limit; what both detectors miss: inspect a sample."),
     Leak("Detectors weaker on some groups", "partly", "groups, where source.label_fields names the owner's labels."),
-    Leak("Small, profile, covered or cut faces", "partly", "groups by size, pose and score; not by covering."),
-    Leak("An error releases the original", "yes", "reconciled, unexamined_pictures, unchanged_faces."),
+    Leak(
+        "Small, profile, covered or cut faces",
+        "partly",
+        "groups by size, pose and score; profiles that were missed: second_detector = dlib-hog+cnn; not by covering.",
+    ),
+    Leak("An error releases the original", "yes", "reconciled, unexamined_pictures, unchanged_faces, near_duplicates."),
     Leak("Only the first or largest face", "yes", "every enrolled face is looked up again: mated_unrecorded."),
     Leak("A pasted face re-exposes a neighbour", "yes", "unchanged_faces and mated, at the original's landmarks."),
     Leak("A threshold silently not applied", "yes", "every comparison stores its threshold; audit query thresholds."),
@@ -33,7 +37,7 @@ LEAKS: tuple[Leak, ...] = (
     Leak(
         "File names, folders, captions, sidecars",
         "partly",
-        "names, for enrolled labels; read what you keep.",
+        "stray_files, for members off the allow-list; names, for enrolled labels; read what you keep.",
     ),
     Leak("Crops, caches and latent codes as side products", "yes", "stray_files: what no manifest mentions."),
     Leak("Hair, body, clothes, reflections, documents", "no", "Look at a sample; decide whether that is acceptable."),
@@ -41,8 +45,16 @@ LEAKS: tuple[Leak, ...] = (
     Leak("An attacker trained on anonymized pictures", "partly", "parrot: a linear head; a deep one may do better."),
     Leak("Reconstruction", "partly", "reconstruction: a linear map between templates, not between pictures."),
     Leak("Whoever holds the key can repeat the run", "yes", "the key's fingerprint is recorded; discarded by default."),
-    Leak("One person always gets the same new face", "yes", "linkage, repeated_seeds."),
-    Leak("A new face is a real third person", "partly", "collision, certain_collision, among enrolled people only."),
+    Leak(
+        "One person always gets the same new face",
+        "yes",
+        "linkage, repeated_seeds; across releases: name the earlier one in audit.outside_galleries.",
+    ),
+    Leak(
+        "A new face is a real third person",
+        "partly",
+        "collision, certain_collision, outside: among the originals and audit.outside_galleries only.",
+    ),
     Leak("Traits kept on purpose", "no", "Age, expression, pose and apparent sex stay; decide whether they may."),
     Leak("A broken evaluator reads as privacy", "yes", "positive controls: mated originals, and each attacker's own."),
     Leak("Flicker and gaps in video", "no", "Frames are audited one by one; look for tracks yourself."),

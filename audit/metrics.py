@@ -24,6 +24,7 @@ from audit.config import AuditSettings
 from audit.intervals import Rate, rate, upper_bound
 from audit.records import FaceOrigin
 from audit.rows import FaceRow, RunRows
+from audit.strata import SECOND_DETECTOR
 from cfanet.records import Comparison, FaceDecision, ImageStatus
 
 GROUPS: tuple[str, ...] = ("replaced", "obscured", "unrecorded")
@@ -84,6 +85,10 @@ class Judgement:
     margins: Margins = NO_MARGINS
     certain_similarity: float | None = None  # from here on a face could be taken for a certain person
     certain_faces: tuple[str, ...] = ()
+    certain_own: tuple[str, ...] = ()  # replaced faces as like their own original
+    outside: Rate | None = None  # replaced faces matched in other galleries; None where none was searched
+    outside_faces: tuple[str, ...] = ()  # `face = reference`
+    certain_outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,7 @@ class Measurements:
     near_duplicates: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
     repeated_seeds: tuple[str, ...] = ()
+    second_sees: Rate | None = None  # faces of the originals that the second detector sees; None where it did not look
     attacks: tuple[AttackRate, ...] = ()
 
 
@@ -144,9 +150,15 @@ def measure(rows: RunRows, settings: AuditSettings) -> Measurements:
         near_duplicates=findings_of(rows, "near_duplicate"),
         strays=findings_of(rows, "stray"),
         repeated_seeds=repeated_seeds(rows.faces),
+        second_sees=_second_sees(recorded, confidence),
         attacks=attack_rates(rows.attacks, confidence),
     )
     return _with_metrics(measured, rows)
+
+
+def _second_sees(recorded: Sequence[FaceRow], confidence: float) -> Rate | None:
+    asked = [face.strata[SECOND_DETECTOR] == "sees it" for face in recorded if SECOND_DETECTOR in face.strata]
+    return rate(sum(asked), len(asked), confidence) if asked else None
 
 
 def group_of(face: FaceRow) -> str:
@@ -170,6 +182,7 @@ def _judge(rows: RunRows, recognizer: str, settings: AuditSettings) -> Judgement
     searches = [(f, s) for f, _ in by_group["replaced"] if (s := f.search_by(recognizer)) is not None]
     others = [(f, s) for f, s in searches if s.best_other_id]
     ranks = [s.true_rank for _, s in searches if s.true_rank is not None]
+    outside = [(f, c) for f, _ in by_group["replaced"] for c in f.outside if c.recognizer == recognizer]
     certain = certain_similarity(calibration)
     worst = sorted(compared, key=lambda pair: (-pair[1].similarity, pair[0].id))[: settings.worst_cases]
     return Judgement(
@@ -196,6 +209,12 @@ def _judge(rows: RunRows, recognizer: str, settings: AuditSettings) -> Judgement
         margins=margins(s for _, s in searches),
         certain_similarity=certain,
         certain_faces=_ids(f for f, s in others if certain is not None and s.best_other_similarity >= certain),
+        certain_own=_ids(f for f, c in by_group["replaced"] if certain is not None and c.similarity >= certain),
+        outside=rate(sum(not c.passed for _, c in outside), len(outside), confidence) if outside else None,
+        outside_faces=tuple(f"{f.id} = {c.reference_id}" for f, c in outside if not c.passed),
+        certain_outside=tuple(
+            f"{f.id} = {c.reference_id}" for f, c in outside if certain is not None and c.similarity >= certain
+        ),
     )
 
 
@@ -230,8 +249,8 @@ def _auditors(rows: RunRows) -> set[str]:
 
 
 def _guides(rows: RunRows) -> set[str]:
-    """Auditors that also sat in the generator's closed loop, by name or by the digest of their weights."""
-    loop = [model for model in rows.run.models if model.role == "loop_recognizer"]
+    """Auditors that also sat in the closed loop or taught the generator, by name or by the digest of their weights."""
+    loop = [model for model in rows.run.models if model.role in ("loop_recognizer", "training_guide")]
     names, digests = {model.name for model in loop}, {model.digest for model in loop if model.digest}
     judges = [model for model in rows.run.models if model.role == "auditor"]
     return {model.name for model in judges if model.name in names or model.digest in digests}
@@ -258,6 +277,8 @@ def _with_metrics(measured: Measurements, rows: RunRows) -> Measurements:
     metrics += [Metric("pictures", subgroup=k, value=float(v)) for k, v in measured.statuses.items()]
     metrics += [Metric("faces", subgroup=k, value=float(v)) for k, v in measured.decisions.items()]
     metrics.append(Metric("faces_missed_per_picture_upper", value=measured.missed_upper))
+    if measured.second_sees is not None:
+        metrics.append(Metric.of("second_detector_sees", measured.second_sees))
     for judge in measured.judgements:
         name = judge.recognizer
         metrics += [Metric.of("mated_rate", found, name, group) for group, found in judge.mated.items()]
@@ -289,6 +310,8 @@ def _search_metrics(judge: Judgement) -> list[Metric]:
         Metric("margin_median", name, value=judge.margins.median, n=judge.margins.n),
         Metric("margin_highest", name, value=judge.margins.highest, n=judge.margins.n),
         Metric("certain_collisions", name, value=float(len(judge.certain_faces))),
+        Metric("certain_matches", name, value=float(len(judge.certain_own))),
+        *([] if judge.outside is None else [Metric.of("outside_match_rate", judge.outside, name)]),
     ]
 
 

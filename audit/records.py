@@ -183,7 +183,7 @@ class ModelInfo:
     """One model that took part."""
 
     name: str
-    role: Literal["anonymizer", "detector", "second_detector", "loop_recognizer", "auditor"]
+    role: Literal["anonymizer", "detector", "second_detector", "loop_recognizer", "training_guide", "auditor"]
     digest: str  # SHA-256 of the weights, hex; "" where there is none
     dim: int = 0
 

@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from audit.files import write_text
 from audit.gate import Verdict
@@ -22,6 +23,7 @@ class ReleaseContents:
     evidence: Mapping[str, str]  # ledger, quarantine, run.json, report files -> digest
     sql_digest: str  # Evidence.digest(run_id)
     chain_head: str = ""  # of the chain over all evidence (audit.chain)
+    policy: Mapping[str, Any] = field(default_factory=dict)  # the limits that decided, and at which confidence
 
 
 def release_text(verdict: Verdict, contents: ReleaseContents) -> str:
@@ -36,6 +38,7 @@ def release_text(verdict: Verdict, contents: ReleaseContents) -> str:
         "evidence": dict(contents.evidence),
         "sql_sha256": contents.sql_digest,
         "chain_sha256": contents.chain_head,
+        "policy": dict(contents.policy),
         "checks": {check.name: check.passed for check in verdict.checks if check.decides},
     }
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

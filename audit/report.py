@@ -71,19 +71,12 @@ def report_json(report: Mapping[str, Any]) -> str:
 
 def render(report: Mapping[str, Any]) -> str:
     """The report as one HTML page without scripts or outside references; drawn from the JSON's numbers alone."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("audit", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(_FILTERS)
     calibrations = {calibration["recognizer"]: calibration for calibration in report["calibrations"]}
-    return environment.get_template(
+    return _template(
         "report.html.j2"
     ).render(
         report=report,
+        weak=[check for check in report["verdict"]["checks"] if _too_few(check)],
         calibrations=calibrations,
         similarity_plots={
             judge["recognizer"]: Markup(_similarity_plot(judge, calibrations.get(judge["recognizer"])))
@@ -97,6 +90,29 @@ def render(report: Mapping[str, Any]) -> str:
         angle_plot=Markup(angle_plot(report["angles"], "angles")) if report["angles"] else "",
         shown_shards=report["shards"][:_SHOWN_SHARDS],
     )
+
+
+def render_review(run_id: str, cases: Sequence[object]) -> str:
+    """The internal page of worst cases with pictures; the only one that shows any."""
+    return _template("review.html.j2").render(run_id=run_id, cases=cases)
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("audit", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(_FILTERS)
+    return environment.get_template(name)
+
+
+def _too_few(check: Mapping[str, Any]) -> bool:
+    """True where a check passed, but the upper confidence limit of its rate does not."""
+    high = check["rate"]["high"] if check["rate"] else None
+    return bool(check["decides"] and check["passed"] and high is not None and high > check["limit"])
 
 
 def _similarity_plot(judge: Mapping[str, Any], calibration: Mapping[str, Any] | None) -> str:

@@ -61,6 +61,7 @@ class FaceRow:
     searches: tuple[GallerySearch, ...]
     seed_id: str = ""
     strata: Mapping[str, str] = field(default_factory=dict)  # dimension -> value
+    outside: tuple[Comparison, ...] = ()  # best match in other galleries, one a recognizer
 
     @property
     def id(self) -> str:
@@ -221,6 +222,7 @@ def _faces(connection: Connection, run: int) -> Iterator[FaceRow]:
             mated=tuple(_comparison(c) for c in comparisons if c["stage"] == "audit" and c["kind"] == "mated"),
             loop=tuple(_comparison(c) for c in comparisons if c["stage"] == "loop"),
             searches=tuple(_search(s) for s in searched[row["id"]]),
+            outside=tuple(_comparison(c) for c in comparisons if c["kind"] == "outside"),
             seed_id=row["seed_id"],
             strata=strata.get(row["id"], {}),
         )
@@ -239,7 +241,7 @@ def _by_face(connection: Connection, table: Table, run: int) -> dict[int, list[R
 
 
 def _comparison(row: RowMapping) -> Comparison:
-    kind = cast(Literal["mated", "gallery"], row["kind"])
+    kind = cast(Literal["mated", "gallery", "outside"], row["kind"])
     return Comparison(row["recognizer"], kind, row["reference"], row["similarity"], row["angle_deg"], row["threshold"])
 
 

@@ -84,7 +84,7 @@ MODEL = Table(
     _id(),
     _parent("run"),
     Column("name", Text, nullable=False),
-    Column("role", Text, nullable=False),  # anonymizer, detector, second_detector, loop_recognizer, auditor
+    Column("role", Text, nullable=False),  # ModelInfo.role
     Column("digest", Text, nullable=False),
     Column("dim", Integer, nullable=False),
     UniqueConstraint("run_id", "name", "role"),
@@ -174,7 +174,7 @@ COMPARISON = Table(
     _parent("face"),
     Column("stage", String(8), nullable=False),  # loop: by the anonymizer itself; audit: by the judge
     Column("recognizer", Text, nullable=False),
-    Column("kind", String(8), nullable=False),  # mated: with its own original; gallery: best other person
+    Column("kind", String(8), nullable=False),  # mated: own original; gallery: best other; outside
     Column("reference", Text, nullable=False),
     Column("similarity", Float(53), nullable=False),
     Column("angle_deg", Float(53), nullable=False),

@@ -1,123 +1,143 @@
-"""Exact 1:N searches of released faces: the best match among *other* people, and the rank of the true identity."""
+"""Exact 1:N searches of released faces: the best match among *other* people, and the rank of the true identity.
 
-from collections import defaultdict
+One matrix product answers both. Its scores are float32; wherever their rounding could decide, the pair is computed
+again in float64, so that a result does not depend on how many faces are searched together, or in which order.
+"""
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from audit.gallery import Gallery
 from cfanet.records import Embeddings
-from cfanet.search import search
 
 Similarities = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-_ROWS = 256  # queries at a time: bounds the memory of one block of scores
-_DEEP_ROWS = 32  # the same where many references of one person must be passed over
-_BLOCK = 65_536
-_RANK_ROWS = 64
-_DOUBT = 1e-5  # float32 scores closer than this to the limit are computed again in float64
+_ROWS = 256  # queries at a time
+_BLOCK = 8_192  # references at a time: a block of scores is 8 MiB, whatever the size of gallery and release
+_EXACT = 16_384  # pairs at a time in float64
+_NORM_ERROR = 1e-6  # of float32 vectors of unit length
 
 
-def best_of_others(
-    queries: Embeddings, gallery: Gallery, subjects: Sequence[str], own_ids: Sequence[str]
-) -> tuple[Similarities, Indices]:
-    """The best reference of each query (M, d) that shows somebody else.
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """What a search of M faces found."""
+
+    best_other: Similarities  # (M,) with the best reference that shows somebody else; −1 where there is nobody else
+    position: Indices  # (M,) of that reference; −1 where there is nobody else
+    own: Similarities  # (M,) with the best reference of the same person; NaN where none is enrolled
+    rank: Indices  # (M,) 1 + references of others above `own`; 0 where `own` is NaN
+
+
+def search_people(queries: Embeddings, gallery: Gallery, subjects: Sequence[str], own_ids: Sequence[str]) -> Searched:
+    """Search every query (M, d) among all references.
 
     A reference is a query's own when its id is the query's or its subject is the query's (and known).
-    Returns similarities (M,) float64 and positions (M,) int64; −1 and −1 where there is nobody else.
     """
-    similarities, positions = np.full(len(queries), -1.0), np.full(len(queries), -1, dtype=np.int64)
-    total = len(gallery.references.ids)
-    if not total:
-        return similarities, positions
-    codes = _own_codes(gallery, subjects, own_ids)
-    pending, k = np.arange(len(queries)), min(2, total)
-    while len(pending):
-        step = _ROWS if k <= 64 else _DEEP_ROWS
-        unresolved = []
-        for start in range(0, len(pending), step):
-            rows = pending[start : start + step]
-            scores, found = search(queries[rows], gallery.references, k)
-            others = ~_is_own(found, codes, rows)
-            first = others.argmax(axis=1)
-            any_other = others.any(axis=1)
-            similarities[rows[any_other]] = scores[np.arange(len(rows)), first][any_other]
-            positions[rows[any_other]] = found[np.arange(len(rows)), first][any_other]
-            unresolved.append(rows[~any_other])
-        pending = np.concatenate(unresolved) if k < total else np.empty(0, dtype=np.int64)
-        k = min(2 * k, total)
-    return similarities, positions
+    n = len(queries)
+    found = Searched(np.full(n, -1.0), np.full(n, -1, np.int64), np.full(n, np.nan), np.zeros(n, np.int64))
+    if not len(gallery.references.ids):
+        return found
+    for start in range(0, n, _ROWS):
+        rows = slice(start, min(start + _ROWS, n))
+        own = [
+            gallery.own_positions(subject, own_id)
+            for subject, own_id in zip(subjects[rows], own_ids[rows], strict=True)
+        ]
+        batch = _Batch(queries[rows], gallery, own)
+        batch.run()
+        found.best_other[rows], found.position[rows] = batch.best, batch.position
+        found.own[rows], found.rank[rows] = batch.own, np.where(batch.known, batch.above + 1, 0)
+    return found
 
 
-def own_similarity(
-    queries: Embeddings, gallery: Gallery, subjects: Sequence[str], own_ids: Sequence[str]
-) -> Similarities:
-    """Similarity (M,) float64 of each query (M, d) with its own best reference; NaN where none is enrolled."""
-    by_id, by_subject = _positions(gallery)
-    result = np.full(len(queries), np.nan)
-    for row, (query, subject, own_id) in enumerate(zip(queries, subjects, own_ids, strict=True)):
-        own = by_id.get(own_id, []) + (by_subject.get(subject, []) if subject else [])
-        if own:
-            result[row] = (gallery.references.embeddings[own].astype(np.float64) @ query.astype(np.float64)).max()
-    return result
+class _Batch:
+    """The search of a few queries, block by block."""
 
+    def __init__(self, queries: Embeddings, gallery: Gallery, own: Sequence[Indices]) -> None:
+        self._queries, self._references = np.ascontiguousarray(queries), gallery.references.embeddings
+        self._norms = gallery.norms
+        self._wide = queries.astype(np.float64)
+        self._wide /= np.linalg.norm(self._wide, axis=1, keepdims=True).clip(1e-12)
+        self._doubt = queries.shape[1] * 2.0**-24 + _NORM_ERROR  # no float32 score is further off
+        self._own_rows = np.repeat(np.arange(len(own)), [len(positions) for positions in own])
+        self._own_columns = np.concatenate([np.empty(0, np.int64), *own])
+        self.own = np.full(len(queries), np.nan)
+        if len(self._own_rows):
+            exact = self._exact(self._own_rows, self._own_columns)
+            np.fmax.at(self.own, self._own_rows, exact)
+        self.known = ~np.isnan(self.own)
+        self.above = np.zeros(len(queries), np.int64)
+        self._top = np.full(len(queries), -np.inf, np.float32)
+        self.best = np.full(len(queries), -1.0)
+        self.position = np.full(len(queries), -1, np.int64)
 
-def true_ranks(
-    queries: Embeddings, gallery: Gallery, subjects: Sequence[str], own_ids: Sequence[str], own: Similarities
-) -> Indices:
-    """Rank (M,) of the true identity: 1 + references of other people above `own` (M,); 0 where `own` is NaN.
+    def run(self) -> None:
+        """Look at every reference once."""
+        width = min(_BLOCK, len(self._references))
+        scores = np.empty((len(self._queries), width), np.float32)
+        above, near = np.empty(scores.shape, np.bool_), np.empty(scores.shape, np.bool_)
+        queries = torch.from_numpy(self._queries)
+        for offset in range(0, len(self._references), width):
+            block = torch.from_numpy(self._references[offset : offset + width])
+            if len(block) < width:
+                scores = np.empty((len(queries), len(block)), np.float32)
+                above, near = np.empty(scores.shape, np.bool_), np.empty(scores.shape, np.bool_)
+            torch.mm(queries, block.T, out=torch.from_numpy(scores))
+            mine = (self._own_columns >= offset) & (self._own_columns < offset + len(block))
+            scores[self._own_rows[mine], self._own_columns[mine] - offset] = -np.inf
+            self._note_best(scores, offset)
+            self._count_above(scores, offset, above, near)
 
-    Counted exactly: float32 products, and float64 where rounding could decide.
-    """
-    ranks = np.zeros(len(queries), dtype=np.int64)
-    codes = _own_codes(gallery, subjects, own_ids)
-    known = np.flatnonzero(~np.isnan(own))
-    for start in range(0, len(known), _RANK_ROWS):
-        rows = known[start : start + _RANK_ROWS]
-        ranks[rows] = 1
-        for offset in range(0, len(gallery.references.ids), _BLOCK):
-            references = gallery.references.embeddings[offset : offset + _BLOCK]
-            gap = queries[rows] @ references.T - own[rows, None].astype(np.float32)
-            for i, j in np.argwhere(np.abs(gap) < _DOUBT):
-                exact = queries[rows[i]].astype(np.float64) @ references[j].astype(np.float64)
-                gap[i, j] = np.sign(exact - own[rows[i]])
-            positions = np.broadcast_to(np.arange(offset, offset + len(references)), gap.shape)
-            ranks[rows] += ((gap > 0) & ~_is_own(positions, codes, rows)).sum(axis=1)
-    return ranks
+    def _note_best(self, scores: npt.NDArray[np.float32], offset: int) -> None:
+        """Compute exactly what could be the best other: everything within rounding of the best so far."""
+        top = torch.from_numpy(scores).amax(dim=1).numpy()
+        self._top = np.maximum(self._top, top)
+        floor = self._top - 2 * self._doubt
+        improving = np.flatnonzero((top >= floor) & np.isfinite(top))
+        columns = [np.flatnonzero(scores[row] >= floor[row]) for row in improving]
+        rows = np.repeat(improving, [len(found) for found in columns])
+        flat = np.concatenate([np.empty(0, np.int64), *columns])
+        for start in range(0, len(rows), _EXACT):
+            part = slice(start, start + _EXACT)
+            self._take_best(rows[part], flat[part] + offset)
 
+    def _take_best(self, rows: Indices, positions: Indices) -> None:
+        """Of equally similar references the first stays; positions come in ascending order."""
+        exact = self._exact(rows, positions)
+        order = np.lexsort((positions, -exact, rows))
+        row, first = np.unique(rows[order], return_index=True)
+        chosen = order[first]
+        better = (exact[chosen] > self.best[row]) | (self.position[row] < 0)
+        self.best[row[better]] = exact[chosen][better]
+        self.position[row[better]] = positions[chosen][better]
 
-def _positions(gallery: Gallery) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
-    by_id: dict[str, list[int]] = defaultdict(list)
-    by_subject: dict[str, list[int]] = defaultdict(list)
-    for position, (name, subject) in enumerate(zip(gallery.references.ids, gallery.subjects, strict=True)):
-        by_id[name].append(position)
-        if subject:
-            by_subject[subject].append(position)
-    return by_id, by_subject
+    def _count_above(
+        self,
+        scores: npt.NDArray[np.float32],
+        offset: int,
+        above: npt.NDArray[np.bool_],
+        near: npt.NDArray[np.bool_],
+    ) -> None:
+        """Count references above `own`: at a distance by their float32 scores, near it exactly."""
+        limit = np.where(self.known, self.own, np.inf)[:, None]
+        np.greater(scores, (limit + self._doubt).astype(np.float32), out=above)
+        np.greater(scores, (limit - self._doubt).astype(np.float32), out=near)
+        np.not_equal(above, near, out=near)
+        self.above += [np.count_nonzero(row) for row in above]
+        flat = np.flatnonzero(near)
+        for start in range(0, len(flat), _EXACT):
+            rows, columns = np.divmod(flat[start : start + _EXACT], scores.shape[1])
+            higher = self._exact(rows, columns + offset) > self.own[rows]
+            self.above += np.bincount(rows[higher], minlength=len(self.above))
 
-
-def _own_codes(
-    gallery: Gallery, subjects: Sequence[str], own_ids: Sequence[str]
-) -> tuple[Indices, Indices, Indices, Indices]:
-    """Integer codes of (reference ids, reference subjects, query ids, query subjects); unknown is −1 or −2."""
-    ids: dict[str, int] = {}
-    people: dict[str, int] = {}
-    reference_ids = np.array([ids.setdefault(name, len(ids)) for name in gallery.references.ids], dtype=np.int64)
-    reference_people = np.array(
-        [people.setdefault(name, len(people)) if name else -1 for name in gallery.subjects], dtype=np.int64
-    )
-    query_ids = np.array([ids.get(name, -2) for name in own_ids], dtype=np.int64)
-    query_people = np.array([people.get(name, -2) if name else -2 for name in subjects], dtype=np.int64)
-    return reference_ids, reference_people, query_ids, query_people
-
-
-def _is_own(
-    positions: Indices, codes: tuple[Indices, Indices, Indices, Indices], rows: Indices
-) -> npt.NDArray[np.bool_]:
-    reference_ids, reference_people, query_ids, query_people = codes
-    same_id = reference_ids[positions] == query_ids[rows, None]
-    same_person = reference_people[positions] == query_people[rows, None]
-    result: npt.NDArray[np.bool_] = same_id | same_person
-    return result
+    def _exact(self, rows: Indices, columns: Indices) -> Similarities:
+        """Cosines (K,) in float64 of queries and references, pair by pair."""
+        products = self._wide[rows]
+        products *= self._references[columns]
+        cosines: Similarities = products.sum(axis=1) / self._norms[columns]
+        return cosines

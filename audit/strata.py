@@ -14,6 +14,8 @@ _SIZES_PX = (24, 48, 96, 192)
 _YAW_FRONTAL, _YAW_PROFILE = 0.15, 0.40
 _SCORES = (0.9, 0.99)
 MAX_LABEL_CHARS = 40
+SECOND_DETECTOR = "second detector"
+"""Dimension that says whether the second detector sees the face in the original."""
 
 
 def strata_of(box: Box, score: float | None, landmarks: Landmarks | None, labels: Mapping[str, str]) -> dict[str, str]:

@@ -22,9 +22,9 @@ from audit.records import (
     FaceOrigin,
     GallerySearch,
 )
-from audit.search import best_of_others, own_similarity, true_ranks
+from audit.search import search_people
 from audit.second_detector import SecondDetector
-from audit.strata import strata_of
+from audit.strata import SECOND_DETECTOR, strata_of
 from cfanet.errors import PictureError
 from cfanet.images import decode
 from cfanet.records import (
@@ -109,9 +109,10 @@ class Auditor:
     ) -> tuple[list[_Probe], list[AuditedFace]]:
         """Faces that can be compared, and those that cannot."""
         probes, hopeless = [], []
+        before = None if original is None else [face.box for face in self._second_detector.detect(original)]
         pairs, unrecorded = assign(task.ledger.faces, task.enrolled.faces)
         for record, enrolled in pairs:
-            face = self._face(task, record, enrolled, released, original)
+            face = self._seen(self._face(task, record, enrolled, released, original), before)
             if enrolled is None and original is None:
                 hopeless.append(replace(face, fta=True))
             else:
@@ -147,6 +148,13 @@ class Auditor:
             unchanged=None if change is None else change <= self._settings.unchanged_tolerance,
             strata=strata_of(box, score, points, task.enrolled.labels),
         )
+
+    def _seen(self, face: AuditedFace, before: Sequence[Box] | None) -> AuditedFace:
+        """Note whether the second detector sees this face in the original: how many it sees bounds what it misses."""
+        if before is None or self._second_detector.name == "none":
+            return face
+        seen = "sees it" if covered(face.box, before) else "does not see it"
+        return replace(face, strata={**face.strata, SECOND_DETECTOR: seen})
 
     def _missed(self, task: AuditTask, released: ImageArray, original: ImageArray | None) -> list[AuditedFace]:
         """Faces that only the second detector sees, where nothing was replaced or obscured."""
@@ -232,32 +240,76 @@ def search_gallery(
     )
 
 
+def search_outside(
+    pictures: Sequence[AuditedPicture],
+    outside: Mapping[str, Mapping[str, Gallery]],
+    thresholds: Mapping[str, float],
+) -> tuple[AuditedPicture, ...]:
+    """Search every examined face in other galleries; `outside` is recognizer → name → gallery.
+
+    Adds a Comparison of kind "outside" per recognizer with the best of them all. Call it before `search_gallery`.
+    """
+    faces = [face for picture in pictures for face in picture.faces if face.embeddings]
+    best: dict[int, list[Comparison]] = {id(face): [] for face in faces}
+    for recognizer, galleries in outside.items():
+        if faces:
+            for face, found in zip(faces, _best_outside(recognizer, faces, galleries, thresholds), strict=True):
+                best[id(face)] += [] if found is None else [found]
+    return tuple(
+        replace(
+            picture,
+            faces=tuple(
+                replace(face, comparisons=(*face.comparisons, *best.get(id(face), []))) for face in picture.faces
+            ),
+        )
+        for picture in pictures
+    )
+
+
+def _best_outside(
+    recognizer: str, faces: Sequence[AuditedFace], galleries: Mapping[str, Gallery], thresholds: Mapping[str, float]
+) -> list[Comparison | None]:
+    queries = np.stack([face.embeddings[recognizer] for face in faces])
+    nobody = [""] * len(faces)
+    found: list[Comparison | None] = [None] * len(faces)
+    for name, gallery in sorted(galleries.items()):
+        searched = search_people(queries, gallery, nobody, nobody)
+        for row, (similarity, position) in enumerate(zip(searched.best_other, searched.position, strict=True)):
+            known = found[row]
+            if position >= 0 and (known is None or similarity > known.similarity):
+                reference = gallery.references.embeddings[position]
+                angle = float(angle_deg(queries[row][None], reference[None])[0])
+                place = f"{name}:{gallery.references.ids[position]}"
+                found[row] = Comparison(recognizer, "outside", place, float(similarity), angle, thresholds[recognizer])
+    return found
+
+
 def _search(
     name: str, faces: Sequence[AuditedFace], gallery: Gallery, threshold: float
 ) -> list[tuple[GallerySearch, Comparison | None]]:
     queries = np.stack([face.embeddings[name] for face in faces])
     subjects = [face.subject_id for face in faces]
     own_ids = [next(c.reference_id for c in face.comparisons if c.recognizer == name) for face in faces]
-    best, position = best_of_others(queries, gallery, subjects, own_ids)
-    own = own_similarity(queries, gallery, subjects, own_ids)
-    ranks = true_ranks(queries, gallery, subjects, own_ids, own)
+    searched = search_people(queries, gallery, subjects, own_ids)
     references = gallery.references
     results: list[tuple[GallerySearch, Comparison | None]] = []
     for row in range(len(faces)):
-        other = references.ids[position[row]] if position[row] >= 0 else ""
+        position, best = int(searched.position[row]), float(searched.best_other[row])
+        other = references.ids[position] if position >= 0 else ""
+        own = searched.own[row]
         found = GallerySearch(
             recognizer=name,
             n_references=len(references.ids),
             threshold=threshold,
             best_other_id=other,
-            best_other_similarity=float(best[row]),
-            own_similarity=None if np.isnan(own[row]) else float(own[row]),
-            true_rank=int(ranks[row]) or None,
+            best_other_similarity=best,
+            own_similarity=None if np.isnan(own) else float(own),
+            true_rank=int(searched.rank[row]) or None,
         )
         comparison = None
         if other:
-            angle = angle_deg(queries[row][None], references.embeddings[position[row]][None])[0]
-            comparison = Comparison(name, "gallery", other, float(best[row]), float(angle), threshold)
+            angle = angle_deg(queries[row][None], references.embeddings[position][None])[0]
+            comparison = Comparison(name, "gallery", other, best, float(angle), threshold)
         results.append((found, comparison))
     return results
 

@@ -27,7 +27,17 @@ def interval(low: float | None, high: float | None) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
     """A real number with fixed digits; "–" where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0.0 else text.replace("-", "\u2212")
+
+
+def rounded(value: float) -> str:
+    """A number that is known roughly: two significant digits."""
+    digits = 1 - math.floor(math.log10(value)) if value > 0 else 0
+    shown = round(value, digits)
+    return whole(shown) if digits <= 0 else f"{shown:g}"
 
 
 def whole(value: float | None) -> str:

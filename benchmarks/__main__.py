@@ -49,6 +49,9 @@ def show(record: dict[str, object], console: Console) -> None:
     for name, seconds in [*stages.items(), *steps.items()]:
         table.add_row(name, f"{seconds:.1f}", f"{1000 * seconds / counts['pictures']:.1f}")
     console.print(table)
+    audit = sum(seconds for name, seconds in steps.items() if name.startswith("audit."))
+    if counts["faces"]:
+        console.print(f"audit: {10_000 * audit / counts['faces']:.0f} worker-seconds for 10,000 faces")
     console.print("Stages are wall-clock seconds; steps (stage.step) are summed over workers.")
 
 

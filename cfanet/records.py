@@ -49,7 +49,7 @@ class Comparison:
     """One comparison of a probe face with a reference, by one recognizer."""
 
     recognizer: str
-    kind: Literal["mated", "gallery"]  # with its own original, or the best match of a gallery search
+    kind: Literal["mated", "gallery", "outside"]  # with its own original, or the best match of a gallery search
     reference_id: str
     similarity: float  # cosine, float64
     angle_deg: float  # 2·atan2(|u−v|, |u+v|)

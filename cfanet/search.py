@@ -12,8 +12,9 @@ Similarities = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 _SHORTLIST_MARGIN = 16  # float32 scores of the true top k are never this many ranks off
-_BLOCK_ROWS = 65_536  # references per matrix product: bounds memory at 256 MiB for 1,024 queries
-_QUERY_ROWS = 1_024
+_BLOCK_ROWS = 8_192  # references per matrix product: a block of scores is 8 MiB
+_QUERY_ROWS = 256
+_GROUP = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +70,36 @@ def _search_rows(queries: Embeddings, embeddings: Embeddings, k: int) -> tuple[S
 
 def _shortlist(queries: torch.Tensor, embeddings: Embeddings, size: int) -> Indices:
     """(M, size) candidate positions by float32 scores, gathered block by block."""
-    best = torch.empty(len(queries), 0)
-    where = torch.empty(len(queries), 0, dtype=torch.int64)
+    best = torch.full((len(queries), size), -torch.inf)
+    where = torch.zeros(len(queries), size, dtype=torch.int64)
     for start in range(0, len(embeddings), _BLOCK_ROWS):
         block = torch.from_numpy(np.ascontiguousarray(embeddings[start : start + _BLOCK_ROWS]))
-        scores, positions = (queries @ block.T).topk(min(size, len(block)), dim=-1)
-        best = torch.cat([best, scores], dim=-1)
-        where = torch.cat([where, positions + start], dim=-1)
-        best, keep = best.topk(min(size, best.shape[-1]), dim=-1)
-        where = where.gather(-1, keep)
+        scores = queries @ block.T
+        rows = (scores.amax(dim=-1) > best[:, -1]).nonzero()[:, 0]  # fewer with every block
+        if not len(rows):
+            continue
+        found, positions = _highest(scores[rows], min(size, len(block)))
+        best[rows], kept = torch.cat([best[rows], found], dim=-1).topk(size, dim=-1)
+        where[rows] = torch.cat([where[rows], positions + start], dim=-1).gather(-1, kept)
     result: Indices = where.numpy()
     return result
+
+
+def _highest(scores: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The `size` highest of each row (M, N) and their columns.
+
+    They lie in the `size` groups with the highest maxima, and a maximum is found many times faster than a rank.
+    """
+    m, n = scores.shape
+    whole = n // _GROUP * _GROUP
+    if whole // _GROUP <= size:
+        return scores.topk(size, dim=-1)
+    groups = scores[:, :whole].reshape(m, -1, _GROUP)
+    chosen = groups.amax(dim=-1).topk(size, dim=-1).indices
+    columns = (chosen[..., None] * _GROUP + torch.arange(_GROUP)).reshape(m, -1)
+    columns = torch.cat([columns, torch.arange(whole, n).expand(m, -1)], dim=-1)
+    best, where = scores.gather(-1, columns).topk(size, dim=-1)
+    return best, columns.gather(-1, where)
 
 
 def _unit64(v: npt.NDArray[np.floating]) -> Similarities:

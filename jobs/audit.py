@@ -13,10 +13,10 @@ from audit.records import (
     Finding,
     LedgerPicture,
 )
-from audit.verification import Auditor, search_gallery
+from audit.verification import Auditor, search_gallery, search_outside
 from cfanet.errors import CfanetError
 from jobs.attacks import released_faces, write_probes
-from jobs.codecs.shard import Refusal, Sample, WorkItem
+from jobs.codecs.shard import Refusal, Sample, WorkItem, printable
 from jobs.config import canonical_digest
 from jobs.gallery_store import GalleryStore
 from jobs.leaks import LeakScanner
@@ -60,6 +60,11 @@ class AuditWorker:
         self._auditor = Auditor(judges, tools.second_detector(), context.thresholds, context.config.audit)
         with GalleryStore(context.config.gallery_uri).whole() as folder:
             self._galleries: dict[str, Gallery] = {name: open_gallery(folder, name) for name in judges}
+        self._outside: dict[str, dict[str, Gallery]] = {name: {} for name in judges}
+        for uri in context.config.audit.outside_galleries:
+            with GalleryStore(uri).whole() as folder:
+                for name in judges:
+                    self._outside[name][uri.rstrip("/").rpartition("/")[2]] = open_gallery(folder, name)
 
     def process(self, item: WorkItem) -> AuditResult:
         """Examine every released picture of the item and account for every sample of its source."""
@@ -78,10 +83,11 @@ class AuditWorker:
             with clock.step("examine"):
                 found = self._auditor.audit(tasks)
                 released += released_faces(item, found)
-            with clock.step("search"):
-                judged = search_gallery(found, self._galleries, self._context.thresholds)
-                examined += judged
-            self._context.worked(Counts(pictures=len(judged), faces=sum(len(picture.faces) for picture in judged)))
+                examined += found
+            self._context.worked(Counts(pictures=len(found), faces=sum(len(picture.faces) for picture in found)))
+        with clock.step("search"):  # of the whole shard at once: a matrix product with few rows wastes the processor
+            found = search_outside(examined, self._outside, self._context.thresholds)
+            examined = list(search_gallery(found, self._galleries, self._context.thresholds))
         examined += [AuditedPicture(ledger[key]) for key in withheld if key in ledger]
         account = reconcile(walk.source_ids, walk.output_ids, withheld)
         account = replace(account, unexpected=(*account.unexpected, *walk.unrecorded, *walk.altered_files()))
@@ -106,6 +112,7 @@ class _Walk:
         self._scanner = scanner
         self.findings: list[Finding] = []
         self._config = context.config
+        self._keep = frozenset(context.config.destination.keep_members)
         self._item = item
         self._manifest = manifest
         self._ledger = ledger
@@ -144,14 +151,13 @@ class _Walk:
     def _source(self) -> Iterator[Sample]:
         """Samples of the source that have pictures; notes every id that needs a place."""
         codec = codec_for(self._item.format, self._config)
-        keep = set(self._config.destination.keep_members)
         for sample in codec.read(open_storage(self._config.source.uri), self._item, wants_pictures):
             if isinstance(sample, Refusal):
                 self.source_ids.append(sample.id)
             elif sample.pictures:
                 self.source_ids += [sample.picture_id(member) for member in sample.pictures]
                 yield sample
-            elif codec.sample_needs_picture and not sample.is_stray and not keep & sample.extensions:
+            elif codec.sample_needs_picture and not sample.is_stray and not self._keep & sample.extensions:
                 self.source_ids.append(sample.key)
 
     def _released(self) -> Iterator[Sample]:
@@ -168,9 +174,17 @@ class _Walk:
                 continue
             with self.clock.step("scan"):
                 self.findings += self._scanner.sample(self._item, sample)
+                self.findings += self._not_allowed(sample)
             if sample.pictures:
                 self.output_ids += [sample.picture_id(member) for member in sample.pictures]
                 yield sample
+
+    def _not_allowed(self, sample: Sample) -> Iterator[Finding]:
+        """Members that the allow-list does not name."""
+        made_by_reader = "json" if self._item.format == "parquet" else ""  # labels of a row: no member of the file
+        for member in sample.members:
+            if not member.is_picture and member.extension not in (*self._keep, made_by_reader):
+                yield Finding("stray", printable(member.name), "a member of this kind is not on the allow-list")
 
     def _sample_tasks(self, released: Sample, original: Sample | None) -> Iterator[AuditTask]:
         with self.clock.step("decode"):

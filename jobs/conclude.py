@@ -1,6 +1,7 @@
 """The end of an audit: gate, report, and RELEASE.json as the very last thing that is written."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from audit.evidence import Evidence
 from audit.gate import Verdict, decide
@@ -8,6 +9,7 @@ from audit.metrics import measure
 from audit.release import ReleaseContents, release_text
 from audit.report import build_report, render, report_json
 from jobs.plan import RELEASE_FILE
+from jobs.review import write_review
 from jobs.run import Run, now
 from jobs.storage import PRIVATE_FOLDER, sha256_of, write_bytes
 from jobs.verify import write_run_chain
@@ -35,6 +37,8 @@ def conclude(run: Run, evidence: Evidence) -> Conclusion:
     report = build_report(rows, measured, verdict, settings, finished_at)
     for path, text in zip(REPORT_FILES, (report_json(report), render(report)), strict=True):
         write_bytes(run.storage, path, text.encode())
+    if run.config.run.review is not None:
+        write_review(run, report, Path(run.config.run.review))
     head = write_run_chain(run.storage, run_id, evidence)
     return Conclusion(verdict, replace(_contents(run, evidence.digest(run_id), finished_at), chain_head=head))
 
@@ -56,4 +60,5 @@ def _contents(run: Run, sql_digest: str, generated_at: str) -> ReleaseContents:
         shards={output.path: output.sha256 for manifest in run.manifests.values() for output in manifest.outputs},
         evidence={path: sha256_of(run.storage, path) for path in sorted((*records, *REPORT_FILES))},
         sql_digest=sql_digest,
+        policy=run.config.audit.gate.model_dump(mode="json"),
     )

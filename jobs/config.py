@@ -78,6 +78,9 @@ class RunSettings(Section):
     key_file: str | None = Field(None, description="makes a run repeatable; without it the key is drawn and discarded")
     database: str | None = Field(None, description="evidence; default: SQLite in DST/_cfanet/evidence.sqlite")
     gallery: str | None = Field(None, description="embeddings of the originals (private); default: DST.gallery")
+    review: str | None = Field(
+        None, description="INTERNAL page with crops of the worst cases, originals included (private); default: none"
+    )
     max_withheld: float = Field(0.05, ge=0.0, le=1.0, description="share of pictures that may be quarantined")
     retry_withheld: bool = Field(False, description="try shards again that an earlier run withheld as a whole")
     max_task_retries: int = Field(2, ge=0, le=100, description="new tries for a shard whose worker died")

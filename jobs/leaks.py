@@ -30,7 +30,8 @@ class LeakScanner:
         with self._gallery.whole() as folder:
             self._names = NameFinder(self._gallery.pseudonyms(), read_names(folder))
             entries = read_fingerprints(folder)
-        self._originals = Originals(entries, self._enrolled, config.audit.near_duplicate_correlation)
+        limits = (config.audit.near_duplicate_correlation, config.audit.left_face_correlation)
+        self._originals = Originals(entries, self._enrolled, *limits)
         self._max_megapixels = config.audit.max_megapixels
 
     def _enrolled(self, shard: str) -> list[EnrolledPicture]:
@@ -61,6 +62,8 @@ class LeakScanner:
             pixels = decode(data, self._max_megapixels).pixels
         except PictureError:
             return  # the audit of the picture itself reports it
+        for found in self._originals.left(pixels, own_key):
+            yield Finding("near_duplicate", name, f"still shows the untouched face of {found.reference_id}")
         for found in self._originals.find(pixels, own_key):
             yield Finding("near_duplicate", name, f"{words} {found.reference_id}")
 

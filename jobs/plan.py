@@ -146,6 +146,7 @@ def finished(config: ReleaseConfig) -> tuple[tuple[WorkItem, ...], dict[str, Man
     InputError when an item has none: the audit judges whole datasets.
     """
     name, items, _ = read_source(config)
+    _check_places(config)
     destination = open_storage(config.destination.uri)
     if destination.entry(RUN_FILE) is None:
         raise InputError(
@@ -173,6 +174,10 @@ def _check_places(config: ReleaseConfig) -> None:
         if lies_inside(gallery, place):
             raise ConfigError(
                 f"run.gallery {gallery} lies inside {name}: it holds biometric data of the originals, keep it elsewhere"
+            )
+        if config.run.review is not None and lies_inside(config.run.review, place):
+            raise ConfigError(
+                f"run.review {config.run.review} lies inside {name}: it shows originals, write it elsewhere"
             )
 
 

@@ -22,7 +22,7 @@ from jobs.tools import RealTools, Tools
 from jobs.worker import JobContext
 
 _PACKAGES = ("torch", "ray", "numpy", "pillow", "facenet-pytorch", "dlib-bin", "pyarrow", "sqlalchemy")
-_PRIVATE = ("key_file", "database", "gallery")  # places of secrets and of biometric data
+_PRIVATE = ("key_file", "database", "gallery", "review")  # places of secrets and of biometric data
 
 
 @dataclass

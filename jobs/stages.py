@@ -200,13 +200,15 @@ def report(run: Run) -> Verdict:
 
 def _run_info(run: Run, judges: Mapping[str, Recognizer]) -> RunInfo:
     config = run.config
-    loop = run.context.tools(config.for_driver()).loop_recognizers()
+    tools = run.context.tools(config.for_driver())
+    loop, guides = tools.loop_recognizers(), tools.training_guides()
     models = [
         ModelInfo(config.anonymize.detector.name, "detector", ""),
         ModelInfo(config.audit.second_detector, "second_detector", ""),
     ]
     models += [ModelInfo(name, "auditor", judge.digest, judge.dim) for name, judge in judges.items()]
     models += [ModelInfo(name, "loop_recognizer", judge.digest, judge.dim) for name, judge in loop.items()]
+    models += [ModelInfo(name, "training_guide", digest) for name, digest in guides.items()]
     digests = sorted({manifest.model_digest for manifest in run.manifests.values() if manifest.model_digest})
     method = config.anonymize.method
     names = [method if len(digests) == 1 else f"{method}-{number}" for number in range(len(digests))]

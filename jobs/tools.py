@@ -1,5 +1,6 @@
 """The seam between moving data and looking at pictures: what a worker needs built, and who builds it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -48,6 +49,10 @@ class Tools(Protocol):
         """Recognizers that check each new face, by name."""
         ...
 
+    def training_guides(self) -> dict[str, str]:
+        """Recognizers that taught the generator: SHA-256 of their weights by name."""
+        ...
+
     def judges(self) -> dict[str, Recognizer]:
         """The auditor's recognizers, by name."""
         ...
@@ -81,6 +86,17 @@ class RealTools:
         # The key only seeds new faces; enrolment makes none.
         anonymizer = build_anonymizer(self._config.anonymize, SeedKey.random(), {}, self._config.device)
         return dict(anonymizer.loop_recognizers)
+
+    def training_guides(self) -> dict[str, str]:
+        """Those that the generator's file names; none for a method without a generator."""
+        from cfanet.weights import load_generator
+
+        if self._config.anonymize.method != "cfa":
+            return {}
+        guides: dict[str, str] = json.loads(
+            load_generator(self._config.anonymize.generator).metadata.get("guides", "{}")
+        )
+        return guides
 
     def judges(self) -> dict[str, Recognizer]:
         """Those of `audit.recognizers`; ConfigError when two have the same name."""

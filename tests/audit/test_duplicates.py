@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 from audit.duplicates import Originals
 from audit.enrol import Enroller, Original, Pseudonyms
 from audit.gallery import ShardStamp, read_fingerprints, read_shard, write_shard
+from audit.records import EnrolledPicture
 from cfanet.records import ImageArray
 from tests.audit.fakes import FakeDetector, FakeRecognizer
 from tests.cfanet.portraits import eileen_collins, grace_hopper
@@ -40,6 +42,20 @@ def _copy(scale: float, quality: int, brightness: float = 1.0) -> ImageArray:
 @pytest.mark.parametrize("copy", [_copy(1, 60), _copy(0.5, 75), _copy(0.2, 80), _copy(1, 90, 0.7), _copy(1.7, 95)])
 def test_raw_copies_of_any_size_and_quality_are_found(originals: Originals, copy: ImageArray) -> None:
     assert [found.reference_id for found in originals.find(copy)] == ["hopper#0"]
+
+
+def test_a_copy_is_found_among_hundreds_that_look_alike(originals: Originals, tmp_path: Path) -> None:
+    """The nearest by hash are looked at, and no more: a film would take a square of its length."""
+    hopper = read_shard(tmp_path, "s")[0]
+    looked: list[str] = []
+
+    def read(name: str) -> list[EnrolledPicture]:
+        looked.append(name)
+        return [replace(hopper, sample_key="hopper" if name == "s" else name)]
+
+    alike = [(f"film{n}", f"film{n}", hopper.fingerprint ^ 0b1111) for n in range(500)]
+    found = Originals([*alike, ("s", "hopper", hopper.fingerprint)], read, 0.8).find(HOPPER)
+    assert "hopper#0" in [duplicate.reference_id for duplicate in found] and len(looked) == 64
 
 
 def test_a_face_too_small_in_the_original_is_not_told_apart(tmp_path: Path) -> None:

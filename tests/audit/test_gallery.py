@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,10 @@ def test_the_seal_changes_with_any_byte_and_with_nothing_else(tmp_path: Path) ->
     assert first.recognizers == ("fake", "torchscript:x.pt")
     assert gallery.seal(tmp_path) == first
     gallery.write_shard(tmp_path, "b.tar", _pictures("b", 51), STAMP)
-    assert gallery.seal(tmp_path).sha256 != first.sha256
+    second = gallery.seal(tmp_path)
+    assert second.sha256 != first.sha256
+    known = json.loads((tmp_path / "snapshot.json").read_text())["versions"]
+    assert [(v["version"], v["sha256"]) for v in known] == [(1, first.sha256), (2, second.sha256)]
 
 
 def test_a_shard_of_pictures_without_faces_adds_no_reference(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_each_planted_leak_refuses_by_its_own_check(tmp_path: Path, name: str, s
     assert not verdict.passed
     failed = [check.name for check in verdict.checks if check.decides and not check.passed]
     assert name in failed
-    assert set(failed) <= {name, name.replace("mated_", "identified_")}
+    assert set(failed) <= {name, name.replace("mated_", "identified_"), name.replace("mated_replaced", "certain_match")}
     assert len(verdict.reasons) == len(failed)
     assert _check(verdict, name).n_offenders > 0
 
@@ -138,9 +138,10 @@ def test_limits_are_limits_and_not_less(tmp_path: Path) -> None:
     rate = 5 / 360
     leaky = audited_shard("a.tar", 401, leaks=5)
     limits = {"max_mated_rate": rate, "max_identified_rate": rate}
-    assert _verdict(tmp_path, leaky, **limits).passed
+    assert _verdict(tmp_path, leaky, max_certain_matches=5, **limits).passed
+    assert not _verdict(tmp_path, leaky, max_certain_matches=4, **limits).passed
     for name in limits:
-        assert not _verdict(tmp_path, leaky, **{**limits, name: rate - 1e-9}).passed
+        assert not _verdict(tmp_path, leaky, max_certain_matches=5, **{**limits, name: rate - 1e-9}).passed
 
 
 def test_offenders_are_cut_but_counted(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from audit.evidence import Evidence
 from audit.gate import Verdict, decide
 from audit.metrics import measure
 from audit.records import AttackResult, AuditedShard, Finding
+from cfanet.records import Comparison
 from tests.audit.fakes import audited_shard, sqlite_at, write_run
 
 CLEAN = audited_shard("a.tar", 401)
@@ -60,13 +61,32 @@ def test_a_face_that_could_be_a_certain_other_person_refuses(tmp_path: Path) -> 
     assert _verdict(tmp_path, CLEAN).passed
 
 
+def test_a_face_that_is_plainly_the_person_it_was_refuses_although_the_rate_is_fine(tmp_path: Path) -> None:
+    (mated, *rest) = CLEAN.pictures[0].faces[0].comparisons
+    for similarity, failed in ((0.99, ["certain_match:fake"]), (0.61, [])):
+        verdict = _verdict(tmp_path, _first_face(comparisons=(replace(mated, similarity=similarity), *rest)))
+        assert _failed(verdict) == failed
+    assert _verdict(tmp_path, CLEAN).passed
+
+
+def test_a_face_that_could_be_somebody_in_another_gallery_refuses(tmp_path: Path) -> None:
+    compared = CLEAN.pictures[0].faces[0].comparisons
+    for similarity, failed in ((0.99, ["certain_collision:fake"]), (0.61, [])):
+        other = Comparison("fake", "outside", "release-1:k#0", similarity, 8.0, 0.6)
+        verdict = _verdict(tmp_path, _first_face(comparisons=(*compared, other)))
+        assert _failed(verdict) == failed
+        (check,) = [check for check in verdict.checks if check.name == "outside:fake"]
+        assert check.offenders == ("a.tar/00000#0 = release-1:k#0",) and check.n_offenders == 1
+    assert not [check for check in _verdict(tmp_path, CLEAN).checks if check.name.startswith("outside")]
+
+
 def test_one_kind_of_face_that_leaks_refuses_although_the_whole_is_fine(tmp_path: Path) -> None:
     leaky = audited_shard("a.tar", 401, leaks=4)
     pictures = tuple(
         replace(p, faces=tuple(replace(f, strata={"pose": "profile" if i < 4 else "frontal"}) for f in p.faces))
         for i, p in enumerate(leaky.pictures)
     )
-    loose = {"max_mated_rate": 0.5, "max_identified_rate": 0.5}
+    loose = {"max_mated_rate": 0.5, "max_identified_rate": 0.5, "max_certain_matches": None}
     verdict = _verdict(tmp_path, replace(leaky, pictures=pictures), **loose)
     assert _failed(verdict) == ["groups:fake"]
     (check,) = [check for check in verdict.checks if check.name == "groups:fake"]
@@ -78,6 +98,20 @@ def test_attacks_are_reported_and_decide_with_a_limit(tmp_path: Path) -> None:
     assert _verdict(tmp_path, CLEAN, attack=60).passed
     assert _failed(_verdict(tmp_path, CLEAN, attack=60, max_attack_excess=0.1)) == ["parrot:fake"]
     assert _verdict(tmp_path, CLEAN, attack=3, max_attack_excess=0.1).passed
+
+
+def test_the_bound_on_missed_faces_grows_by_what_the_second_detector_does_not_see(tmp_path: Path) -> None:
+    pictures = tuple(
+        replace(p, faces=tuple(replace(f, strata={"second detector": seen}) for f in p.faces))
+        for p, seen in zip(CLEAN.pictures, ["sees it", "sees it", "does not see it"] * 200, strict=False)
+    )
+    whole = replace(CLEAN, pictures=pictures)
+    missed, plain = (
+        next(check for check in _verdict(tmp_path, shard).checks if check.name == "missed_faces").detail
+        for shard in (whole, CLEAN)
+    )
+    assert "at most 75 of 10,000" in plain and "of any kind" not in plain
+    assert "It sees 67\u00a0% of" in missed and "at most 120 of 10,000 hold a missed face of any kind" in missed
 
 
 def test_the_bound_on_missed_faces_can_decide(tmp_path: Path) -> None:

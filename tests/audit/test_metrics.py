@@ -81,6 +81,8 @@ def test_a_released_picture_that_was_not_read_is_named(tmp_path: Path) -> None:
         (ModelInfo("identity-branch", "loop_recognizer", "a" * 64), False),
         (ModelInfo("fake", "loop_recognizer", ""), True),
         (ModelInfo("same weights, other name", "loop_recognizer", "d" * 64), True),
+        (ModelInfo("another teacher", "training_guide", "a" * 64), False),
+        (ModelInfo("torchscript:teacher.pt", "training_guide", "d" * 64), True),
     ],
 )
 def test_a_judge_that_guided_is_marked(tmp_path: Path, loop: ModelInfo, guided: bool) -> None:

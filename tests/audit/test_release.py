@@ -9,7 +9,12 @@ from tests.audit.fakes import sha256
 
 PASSED, REFUSED = Verdict(True, (), ()), Verdict(False, ("because",), ())
 CONTENTS = ReleaseContents(
-    "run-1", "2026-01-05T10:09:00Z", {"b.tar": "2", "a.tar": "1"}, {"_cfanet/run.json": "3"}, "4"
+    "run-1",
+    "2026-01-05T10:09:00Z",
+    {"b.tar": "2", "a.tar": "1"},
+    {"_cfanet/run.json": "3"},
+    "4",
+    policy={"confidence": 0.95},
 )
 
 
@@ -19,6 +24,7 @@ def test_a_pass_is_written_with_every_digest(tmp_path: Path) -> None:
     written = json.loads(path.read_text())
     assert written["shards"] == {"a.tar": "1", "b.tar": "2"}
     assert (written["evidence"], written["sql_sha256"]) == ({"_cfanet/run.json": "3"}, "4")
+    assert written["policy"] == {"confidence": 0.95}
     assert path.read_text() == release_text(PASSED, CONTENTS)
     assert list(tmp_path.iterdir()) == [path]
 

@@ -82,6 +82,15 @@ def test_a_pass_is_said_first(tmp_path: Path) -> None:
     assert text.index("This dataset may be released.") < text.index("The checks") < text.rindex("What was not covered")
 
 
+def test_a_pass_that_rests_on_few_faces_says_so_beside_the_verdict(tmp_path: Path) -> None:
+    for n in (41, 1501):
+        (tmp_path / str(n)).mkdir()
+    few, many = (_Page(render(_report(tmp_path / str(n), audited_shard("a.tar", n)))).text for n in (41, 1501))
+    assert "may be released" in few and "Few faces: " in few[: few.index("The checks")]
+    assert "may be released" in many and "of these checks rest on so few" not in many
+    assert few.index("Who was assumed to attack") < few.index("Before signing")
+
+
 def test_the_page_is_one_file_without_scripts(tmp_path: Path) -> None:
     page = _Page(render(_report(tmp_path, audited_shard("a.tar", 41))))
     assert page.tags.count("svg") == 3

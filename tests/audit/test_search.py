@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from audit.gallery import Gallery
-from audit.search import best_of_others, own_similarity, true_ranks
-from cfanet.search import References
+from audit.search import search_people
+from cfanet.search import References, pair_similarity
 from tests.audit.fakes import unit
 
 IDS = tuple(f"k{i}#0" for i in range(60))
@@ -17,7 +17,7 @@ def _gallery() -> Gallery:
 
 
 def _brute(gallery: Gallery, query: np.ndarray, subject: str, own_id: str) -> tuple[float, int, float, int]:
-    scores = gallery.references.embeddings.astype(np.float64) @ query.astype(np.float64)
+    scores = pair_similarity(gallery.references.embeddings, np.repeat(query[None], len(IDS), axis=0))
     own = np.array([i == own_id or (bool(subject) and s == subject) for i, s in zip(IDS, SUBJECTS, strict=True)])
     others = np.where(own, -2.0, scores)
     mine = scores[own].max() if own.any() else np.nan
@@ -29,33 +29,54 @@ def test_searches_agree_with_a_plain_loop(gallery: Gallery) -> None:
     queries[:12] = gallery.references.embeddings[48:60]  # own references first: the search must look deeper
     subjects = [SUBJECTS[48 + i] if i < 12 else SUBJECTS[i] for i in range(40)]
     own_ids = [IDS[48 + i] if i < 12 else IDS[i] for i in range(40)]
-    best, position = best_of_others(queries, gallery, subjects, own_ids)
-    own = own_similarity(queries, gallery, subjects, own_ids)
-    ranks = true_ranks(queries, gallery, subjects, own_ids, own)
-    assert len(best) == 40
+    found = search_people(queries, gallery, subjects, own_ids)
+    assert len(found.rank) == 40
     for row in range(40):
         similarity, where, mine, rank = _brute(gallery, queries[row], subjects[row], own_ids[row])
-        assert best[row] == pytest.approx(similarity, abs=1e-6)
-        assert (position[row], ranks[row]) == (where, rank)
-        assert own[row] == pytest.approx(mine, abs=1e-6)
+        assert found.best_other[row] == pytest.approx(similarity, abs=1e-6)
+        assert (found.position[row], found.rank[row]) == (where, rank)
+        assert found.own[row] == pytest.approx(mine, abs=1e-6)
+
+
+def test_nothing_depends_on_blocks_batches_or_order(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twins differ by less than float32 products can tell: only exact rescoring orders them the same every time."""
+    rows = gallery.references.embeddings.copy()
+    rows[20:40] = rows[:20] + np.float32(1e-7) * unit(np.random.default_rng(5), 20)
+    gallery = Gallery(References(IDS, rows), SUBJECTS)
+    queries, subjects, own_ids = rows[:40], [SUBJECTS[i] for i in range(40)], list(IDS[:40])
+    whole = search_people(queries, gallery, subjects, own_ids)
+    monkeypatch.setattr("audit.search._BLOCK", 13)
+    monkeypatch.setattr("audit.search._ROWS", 7)
+    monkeypatch.setattr("audit.search._EXACT", 5)
+    blocks = search_people(queries, gallery, subjects, own_ids)
+    back = search_people(queries[::-1].copy(), gallery, subjects[::-1], own_ids[::-1])
+    for name in ("best_other", "position", "own", "rank"):
+        assert np.array_equal(getattr(whole, name), getattr(blocks, name)), name
+        assert np.array_equal(getattr(whole, name), getattr(back, name)[::-1]), name
+    assert [_brute(gallery, q, s, i)[3] for q, s, i in zip(queries, subjects, own_ids, strict=True)] == list(whole.rank)
 
 
 def test_nobody_else_is_told_apart_from_a_weak_match() -> None:
     alone = Gallery(References(("a#0", "a#1"), unit(np.random.default_rng(1), 2)), ("s", "s"))
-    best, position = best_of_others(unit(np.random.default_rng(2), 1), alone, ["s"], ["a#0"])
-    assert (best[0], position[0]) == (-1.0, -1)
+    query = unit(np.random.default_rng(2), 1)
+    found = search_people(query, alone, ["s"], ["a#0"])
+    assert (found.best_other[0], found.position[0], found.rank[0]) == (-1.0, -1, 1)
     empty = Gallery(References((), np.zeros((0, 16), np.float32)), ())
-    assert best_of_others(unit(np.random.default_rng(2), 1), empty, [""], ["a#0"])[1][0] == -1
+    assert search_people(query, empty, [""], ["a#0"]).position[0] == -1
+
+
+def test_of_equal_references_the_first_is_named() -> None:
+    one = unit(np.random.default_rng(1), 1)
+    twins = Gallery(References(("a#0", "b#0", "c#0"), np.repeat(one, 3, axis=0)), ("", "", ""))
+    found = search_people(one, twins, [""], ["a#0"])
+    assert (found.position[0], found.rank[0]) == (1, 1)
 
 
 def test_an_unenrolled_face_has_no_rank(gallery: Gallery) -> None:
-    query = unit(np.random.default_rng(2), 1)
-    own = own_similarity(query, gallery, [""], ["elsewhere#0"])
-    assert np.isnan(own[0])
-    assert true_ranks(query, gallery, [""], ["elsewhere#0"], own)[0] == 0
+    found = search_people(unit(np.random.default_rng(2), 1), gallery, [""], ["elsewhere#0"])
+    assert np.isnan(found.own[0]) and found.rank[0] == 0
 
 
 def test_an_unlabelled_face_is_only_its_own_reference(gallery: Gallery) -> None:
-    query = gallery.references.embeddings[59:60]
-    assert own_similarity(query, gallery, [""], [IDS[59]])[0] == pytest.approx(1.0, abs=1e-6)
-    assert true_ranks(query, gallery, [""], [IDS[59]], np.array([1.0]))[0] == 1
+    found = search_people(gallery.references.embeddings[59:60], gallery, [""], [IDS[59]])
+    assert found.own[0] == pytest.approx(1.0, abs=1e-6) and found.rank[0] == 1

@@ -3,7 +3,8 @@ import pytest
 
 from audit.config import AuditSettings
 from audit.overlap import iou
-from audit.second_detector import HogDetector, NoSecondDetector, build_second_detector
+from audit.second_detector import BothDetectors, CnnDetector, HogDetector, NoSecondDetector, build_second_detector
+from tests.cfanet.portraits import profile
 
 
 def _astronaut() -> np.ndarray:
@@ -31,8 +32,24 @@ def test_a_large_picture_is_shrunk_and_boxes_are_scaled_back() -> None:
     assert iou((found.box[0] / 2, found.box[1] / 2, found.box[2] / 2, found.box[3] / 2), plain.box) > 0.9
 
 
+def test_a_profile_needs_the_network() -> None:
+    image = profile()
+    assert HogDetector().detect(image) == []
+    (found,) = CnnDetector().detect(image)
+    assert iou(found.box, (99.0, 118.0, 155.0, 198.0)) > 0.4  # MTCNN's box
+    assert CnnDetector(min_score=1.5).detect(image) == []
+
+
+def test_two_detectors_see_a_face_once() -> None:
+    both = BothDetectors((HogDetector(), CnnDetector()))
+    assert len(both.detect(_astronaut()[:256, 96:352])) == 1
+    assert len(both.detect(profile())) == 1
+
+
 def test_the_settings_choose() -> None:
     assert isinstance(build_second_detector(AuditSettings()), HogDetector)
+    for name in ("dlib-cnn", "dlib-hog+cnn"):
+        assert build_second_detector(AuditSettings(second_detector=name)).name == name
     none = build_second_detector(AuditSettings(second_detector="none"))
     assert isinstance(none, NoSecondDetector)
     assert none.detect(np.zeros((8, 8, 3), np.uint8)) == []

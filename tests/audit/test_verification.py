@@ -7,7 +7,7 @@ import pytest
 from audit.config import AuditSettings
 from audit.gallery import Gallery
 from audit.records import AuditedFace, AuditedPicture, AuditTask, FaceOrigin, LedgerPicture
-from audit.verification import Auditor, search_gallery
+from audit.verification import Auditor, search_gallery, search_outside
 from cfanet.records import Box, FaceDecision, FaceRecord, ImageArray, ImageStatus
 from cfanet.search import References
 from tests.audit.fakes import FakeRecognizer, FakeSecondDetector, enrolled, face_record, picture, png, sha256
@@ -92,6 +92,13 @@ def test_the_second_detector_tells_missed_faces_from_replaced_and_changed_ones()
     assert [(face.box, face.unchanged) for face in seen] == [(missed, True), (changed, False)]
 
 
+def test_what_the_second_detector_sees_in_the_original_is_noted() -> None:
+    task = _task(picture((LEFT, 130), (RIGHT, 190)), _both(), LEFT, RIGHT)
+    faces = _only(_auditor(LEFT).audit([task]))
+    assert [face.strata["second detector"] for face in faces] == ["sees it", "does not see it"]
+    assert "second detector" not in _only(_auditor(LEFT).audit([replace(task, original=None)]))[0].strata
+
+
 def test_without_the_original_a_missed_face_stays_unconfirmed() -> None:
     missed = (150.0, 70.0, 180.0, 110.0)
     faces = _only(_auditor(missed).audit([_task(picture((LEFT, 130)), [], original=None)]))
@@ -153,6 +160,24 @@ def test_another_picture_of_the_same_person_is_no_collision() -> None:
     (found,) = search_gallery(examined, {"fake": _gallery()}, THRESHOLDS)
     assert not found.faces[0].searches[0].collides
     assert found.faces[0].searches[0].own_similarity == pytest.approx(1.0, abs=1e-6)
+
+
+def test_other_galleries_are_searched_beside_the_originals() -> None:
+    """The best of all other galleries is kept; ranks among the originals do not change by it."""
+    examined = _auditor().audit([_task(picture((LEFT, 130), (RIGHT, 90)), _both(), LEFT, RIGHT)])
+    greys = {"celebrities": (60, 160), "release-1": (130,)}
+    others = {
+        name: Gallery(
+            References(tuple(f"{grey}#0" for grey in shades), np.stack([RECOGNIZER.vector(g) for g in shades])),
+            ("",) * len(shades),
+        )
+        for name, shades in greys.items()
+    }
+    with_others = search_outside(examined, {"fake": others}, THRESHOLDS)
+    (found,), (plain,) = (search_gallery(p, {"fake": _gallery()}, THRESHOLDS) for p in (with_others, examined))
+    left = next(c for c in found.faces[0].comparisons if c.kind == "outside")
+    assert (left.reference_id, left.passed) == ("release-1:130#0", False)
+    assert [face.searches for face in found.faces] == [face.searches for face in plain.faces]
 
 
 def test_nothing_depends_on_the_batch_and_no_embedding_is_left() -> None:

@@ -23,6 +23,12 @@ def eileen_collins() -> ImageArray:
     return np.array(data.astronaut())
 
 
+@cache
+def profile() -> ImageArray:
+    """One face from the side, about 60 px wide and half behind a camera, in a 300 × 300 picture without colour."""
+    return np.repeat(data.camera()[:300, 100:400, None], 3, axis=2)
+
+
 def side_by_side() -> ImageArray:
     """Both, in one 512 × 1024 picture."""
     return np.concatenate([grace_hopper()[:512], eileen_collins()], axis=1)

@@ -19,7 +19,7 @@ def brute_force(queries: np.ndarray, references: np.ndarray, k: int) -> tuple[np
     return np.take_along_axis(scores, order, 1), order
 
 
-@pytest.mark.parametrize(("n", "k"), [(1, 1), (7, 3), (500, 5)])
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (7, 3), (500, 5), (4001, 3)])
 def test_equals_brute_force(n: int, k: int) -> None:
     queries, references = unit(50), unit(n)
     scores, positions = search(queries, References(tuple(map(str, range(n))), references), k)

@@ -180,6 +180,9 @@ class FakeTools:
     def loop_recognizers(self) -> dict[str, Recognizer]:
         return {"fake-loop": FakeRecognizer("fake-loop")}
 
+    def training_guides(self) -> dict[str, str]:
+        return {}
+
     def judges(self) -> dict[str, Recognizer]:
         return {"fake-judge": FakeRecognizer("fake-judge")}
 

@@ -4,9 +4,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from audit.records import FaceOrigin
+from audit.gallery import ShardStamp, write_shard
+from audit.records import EnrolledFace, EnrolledPicture, FaceOrigin
 from jobs.anonymize import AnonymizeWorker
 from jobs.audit import AuditContext, AuditResult, AuditWorker, outputs_digest
 from jobs.config import ReleaseConfig
@@ -16,7 +18,7 @@ from jobs.plan import read_source
 from jobs.stages import _values
 from jobs.storage import LocalStorage, write_bytes
 from jobs.worker import JobContext
-from tests.jobs.fakes import encoded, read_tar, write_tar
+from tests.jobs.fakes import FakeDetector, encoded, picture, read_tar, write_tar
 
 Make = Callable[..., ReleaseConfig]
 MakeContext = Callable[[ReleaseConfig], JobContext]
@@ -62,6 +64,20 @@ def test_a_good_shard_adds_up_and_every_face_is_compared(
         assert face.comparisons[0].kind == "mated" and face.comparisons[0].passed
         assert not face.embeddings
     assert not [finding for picture in shard.pictures for finding in picture.findings]
+
+
+def test_other_galleries_are_searched_by_name(
+    released: ReleaseConfig, tmp_path: Path, make_config: Make, audit: Callable[[ReleaseConfig], list[AuditResult]]
+) -> None:
+    blue = np.array([-80.0, -60.0, 140.0], np.float32)
+    face = EnrolledFace("k", 0, "", FakeDetector().detect(picture([1]))[0], {"fake-judge": blue / np.linalg.norm(blue)})
+    write_shard(tmp_path / "release-1", "s", [EnrolledPicture("k", "0" * 64, (face,))], ShardStamp("", ""))
+    config = make_config(audit__outside_galleries=[str(tmp_path / "release-1")])
+    faces = [face for picture in audit(config)[0].shard.pictures for face in picture.faces]
+    assert len(faces) == 6
+    for examined in faces:
+        (outside,) = [c for c in examined.comparisons if c.kind == "outside"]
+        assert outside.reference_id == "release-1:k#0" and not outside.passed
 
 
 def _rewrite(tmp_path: Path, members: dict[str, bytes]) -> None:

@@ -3,13 +3,16 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from audit.enrol import Enroller, Original, Pseudonyms
 from audit.gallery import ShardStamp, write_shard
 from audit.names import name_hashes
+from cfanet.obscure import ObscureKind, obscure
 from jobs.config import ReleaseConfig
 from jobs.leaks import LeakScanner
 from jobs.storage import LocalStorage, write_bytes
@@ -53,7 +56,20 @@ def test_a_raw_copy_under_any_name(scanner: LeakScanner) -> None:
     for name in ("copy.jpg", "thumbs/1.dat"):
         (found,) = scanner.member(name, jpeg(100))
         assert (found.kind, found.place) == ("near_duplicate", name) and found.detail.endswith("hopper#0")
-    assert not list(scanner.member("hopper.jpg", jpeg(), own_key="hopper"))
+
+
+def test_a_face_left_in_its_own_picture_whatever_was_done_to_the_file(scanner: LeakScanner) -> None:
+    """Encoded again and brighter, its pixels have all changed: only their structure says that it was never replaced."""
+    brighter = Image.fromarray(np.clip(HOPPER.astype(np.int16) + 9, 0, 255).astype(np.uint8))
+    buffer = io.BytesIO()
+    brighter.save(buffer, "JPEG", quality=60)
+    for data in (jpeg(), buffer.getvalue()):
+        (found,) = scanner.member("hopper.jpg", data, own_key="hopper")
+        assert (found.kind, found.detail) == ("near_duplicate", "still shows the untouched face of hopper#0")
+    for kind in get_args(ObscureKind):
+        buffer = io.BytesIO()
+        Image.fromarray(obscure(HOPPER, (80.0, 60.0, 210.0, 240.0), kind)).save(buffer, "JPEG")
+        assert not list(scanner.member("hopper.jpg", buffer.getvalue(), own_key="hopper")), kind
 
 
 def test_a_thumbnail_of_the_original_inside_another_picture(scanner: LeakScanner) -> None:

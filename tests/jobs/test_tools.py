@@ -31,3 +31,9 @@ def test_judges_are_known_by_name_and_only_once(make_config: Callable[..., Relea
 def test_the_second_detector_is_the_configured_one(make_config: Callable[..., ReleaseConfig]) -> None:
     assert RealTools(make_config()).second_detector().name == "dlib-hog"
     assert RealTools(make_config(audit__second_detector="none")).second_detector().detect(picture()) == []
+
+
+def test_who_taught_the_default_generator_is_known(make_config: Callable[..., ReleaseConfig]) -> None:
+    guides = RealTools(make_config()).training_guides()
+    assert guides and all(len(digest) == 64 for digest in guides.values())
+    assert RealTools(make_config(anonymize__method="mask")).training_guides() == {}

@@ -1,5 +1,6 @@
 """A released dataset, then one change: `audit verify` finds it, and says where."""
 
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,10 @@ import pytest
 from cfanet.errors import GateRefused, InputError
 from jobs.cli import main
 from jobs.config import ReleaseConfig
+from jobs.gallery_store import GalleryStore
 from jobs.progress import Progress
 from jobs.query import answer
-from jobs.release import audit, release
+from jobs.release import audit, release, report
 from jobs.verify import verify
 from tests.jobs.fakes import FakeTools, encoded, write_tar
 
@@ -79,6 +81,19 @@ def test_another_audit_refuses_a_stray_file_and_a_name(released: ReleaseConfig, 
     failed = {check.name for check in verdict.checks if check.decides and not check.passed}
     assert failed == {"stray_files", "names"}
     assert not (Path(released.destination.uri) / "RELEASE.json").exists()
+
+
+def test_the_evidence_stands_without_the_embeddings(released: ReleaseConfig) -> None:
+    """The gallery is biometric data: once it is deleted, everything that was decided can still be shown and checked."""
+    before = verify(released)
+    GalleryStore(released.gallery_uri).remove()
+    assert not Path(released.gallery_uri).exists()
+    assert verify(released) == before
+    outcome = report(released, FakeTools)
+    assert outcome.verdict is not None and outcome.verdict.passed
+    assert verify(released).sealed
+    seal = json.loads((Path(released.destination.uri) / "RELEASE.json").read_text())
+    assert seal["policy"]["max_mated_rate"] == released.audit.gate.max_mated_rate
 
 
 def test_questions_are_answered_and_listed(
