@@ -37,6 +37,22 @@ class LoopSettings(Section):
     on_failure: Literal["obscure", "quarantine"] = "obscure"
 
 
+class VideoSettings(Section):
+    """Faces of videos: how sightings become tracks, and what fills the frames between them."""
+
+    max_gap_s: float = Field(
+        1.0, ge=0.0, le=10.0, description="how long a face may go unseen between two sightings and be the same track"
+    )
+    lead_s: float = Field(
+        0.3, ge=0.0, le=5.0, description="a face is also replaced this long before it is first and after it is last seen"
+    )
+    smooth_s: float = Field(0.08, ge=0.0, le=1.0, description="landmarks are smoothed over about this time, both ways")
+    samples: int = Field(
+        8, ge=1, le=64, description="frames of a track on which its new identity is tried before it is chosen"
+    )
+    sound: bool = Field(True, description="copy the sound; voices identify people too")
+
+
 class AnonymizeSettings(Section):
     """What replaces a face."""
 
@@ -51,3 +67,4 @@ class AnonymizeSettings(Section):
     jpeg_quality: int = Field(95, ge=50, le=100)
     detector: DetectorSettings = DetectorSettings()
     loop: LoopSettings = LoopSettings()
+    video: VideoSettings = VideoSettings()

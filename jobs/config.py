@@ -16,6 +16,7 @@ from audit.config import AuditSettings
 from cfanet.config import AnonymizeSettings, Section
 from cfanet.errors import ConfigError, InputError
 from cfanet.images import IMAGE_EXTENSIONS
+from cfanet.video_file import VIDEO_EXTENSIONS
 
 _IDS = "shard and key"  # what a face's randomness and its reference are named after; another scheme, another digest
 
@@ -24,7 +25,7 @@ class SourceSettings(Section):
     """What is read."""
 
     uri: str = Field("", description="folder, or s3://bucket/prefix, of the originals")
-    format: Literal["auto", "webdataset", "parquet", "folder"] = "auto"
+    format: Literal["auto", "webdataset", "parquet", "folder", "video"] = "auto"
     image_columns: tuple[str, ...] = Field(
         (), description="picture columns of Parquet; default: every column that is binary, or a struct with `bytes`"
     )
@@ -57,6 +58,8 @@ class DestinationSettings(Section):
         for extension in cleaned:
             if extension.rpartition(".")[2] in IMAGE_EXTENSIONS:
                 raise ValueError(f"{extension!r} is a picture: pictures are anonymized, never copied")
+            if extension.rpartition(".")[2] in VIDEO_EXTENSIONS:
+                raise ValueError(f"{extension!r} is a video: videos are never copied, put them in a folder of their own")
         return cleaned
 
 

@@ -8,6 +8,7 @@ from cfanet.errors import ConfigError, InputError
 from jobs.codecs.folder import FolderCodec, extension_of, group_files
 from jobs.codecs.parquet import ParquetCodec, check_columns
 from jobs.codecs.shard import ShardCodec, WorkItem, is_picture_extension, printable, unsafe_name
+from jobs.codecs.video import VideoCodec, is_video, video_items
 from jobs.codecs.webdataset import WebDatasetCodec
 from jobs.config import ReleaseConfig
 from jobs.manifest import Manifest, manifest_names, read_manifest
@@ -42,6 +43,8 @@ def codec_for(name: str, config: ReleaseConfig) -> ShardCodec:
     """The codec of a format."""
     if name == ParquetCodec.name:
         return ParquetCodec(frozenset(config.destination.keep_members), config.source.image_columns)
+    if name == VideoCodec.name:
+        return VideoCodec(config.anonymize.max_megapixels)
     return WebDatasetCodec() if name == WebDatasetCodec.name else FolderCodec()
 
 
@@ -56,12 +59,14 @@ def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mappi
     entries = [entry for entry in storage.list() if entry.path != RELEASE_FILE]
     found = {name: [e for e in entries if e.path.lower().endswith(end)] for name, end in _SHARD_ENDS.items()}
     found[FolderCodec.name] = [entry for entry in entries if is_picture_extension(extension_of(entry.path))]
+    found[VideoCodec.name] = [entry for entry in entries if is_video(entry.path)]
     name = config.source.format if config.source.format != "auto" else _recognise(uri, found)
     if not found[name]:
         raise InputError(f"SRC {uri} holds no {_word(name)}: set source.format, or give another folder")
     if name == FolderCodec.name:
         return name, tuple(group_files(entries, config.run.files_per_shard)), {}
-    items, shards = _shard_items(uri, name, found[name]), {entry.path for entry in found[name]}
+    shards = {entry.path for entry in found[name]}
+    items = video_items(uri, found[name]) if name == VideoCodec.name else _shard_items(uri, name, found[name])
     codec = codec_for(name, config)
     if isinstance(codec, ParquetCodec):
         check_columns(codec, storage, items[0])
@@ -69,7 +74,9 @@ def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mappi
 
 
 def _word(name: str) -> str:
-    return f"{_SHARD_ENDS[name]} shard" if name in _SHARD_ENDS else "picture"
+    if name in _SHARD_ENDS:
+        return f"{_SHARD_ENDS[name]} shard"
+    return "video" if name == VideoCodec.name else "picture"
 
 
 def _recognise(uri: str, found: Mapping[str, Sequence[Entry]]) -> str:
@@ -80,7 +87,7 @@ def _recognise(uri: str, found: Mapping[str, Sequence[Entry]]) -> str:
             f"{there[1]}, or separate them"
         )
     if not there:
-        raise InputError(f"SRC {uri} holds no .tar or .parquet shard and no picture: give the folder of the dataset")
+        raise InputError(f"SRC {uri} holds no .tar or .parquet shard, no picture and no video: give the folder of the dataset")
     return there[0]
 
 

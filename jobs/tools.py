@@ -8,10 +8,11 @@ from cfanet.errors import ConfigError
 from cfanet.records import Detection, Detector, ImageArray, ImageResult, Recognizer
 from cfanet.search import References
 from cfanet.seeds import SeedKey
+from cfanet.video import TrackAnonymizer
 from jobs.config import ReleaseConfig
 
 
-class PictureAnonymizer(Protocol):
+class PictureAnonymizer(TrackAnonymizer, Protocol):
     """What a worker needs of `cfanet.anonymizer.Anonymizer`."""
 
     @property
