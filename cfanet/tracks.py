@@ -4,6 +4,7 @@ Everything is known before anything is replaced, so time has no direction here: 
 track begins before its first sighting and ends after its last, and smoothing looks as far ahead as back, without lag.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -94,13 +95,11 @@ def track_faces(frames: Sequence[FrameFaces], settings: VideoSettings, same: flo
 
 def _cuts(frames: Sequence[FrameFaces]) -> set[int]:
     """Frames that begin another scene."""
-    pairs = zip(frames, frames[1:], strict=False)
+    pairs = itertools.pairwise(frames)
     return {n for n, (a, b) in enumerate(pairs, 1) if (a.fingerprint ^ b.fingerprint).bit_count() >= _CUT_BITS}
 
 
-def _associate(
-    frames: Sequence[FrameFaces], cuts: set[int], settings: VideoSettings, same: float
-) -> list[_Growing]:
+def _associate(frames: Sequence[FrameFaces], cuts: set[int], settings: VideoSettings, same: float) -> list[_Growing]:
     """Frame by frame, the cheapest assignment of sightings to the tracks that may still be going on."""
     tracks: list[_Growing] = []
     going: list[_Growing] = []

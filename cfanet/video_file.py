@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -157,7 +157,7 @@ def _complaints() -> "Iterator[list[tuple[int, str, str]]]":
 
 
 def _decoded(
-    source: _Source, max_megapixels: float, other: "Callable[[Packet], None]" = lambda packet: None
+    source: _Source, max_megapixels: float, other: "Callable[[Packet[Any]], None]" = lambda packet: None
 ) -> "Iterator[tuple[Frame, VideoFrame]]":
     """Frames of the picture stream, upright and as decoded; packets of all other streams go to `other`."""
     import av
@@ -178,12 +178,11 @@ def _decoded(
             if packet.stream is not source.picture:
                 other(packet)
                 continue
-            for raw in packet.decode():
+            for raw in cast("list[VideoFrame]", packet.decode()):
                 size = size or (raw.width, raw.height)
-                _check_frame(raw, size, last)
-                last = raw.pts
-                time_s = float(raw.pts * source.picture.time_base)
-                yield Frame(next(numbers), raw.pts, time_s, _upright(to_rgb(raw), raw)), raw
+                last = _time_of(raw, size, last)
+                time_s = float(last * (source.picture.time_base or 0))
+                yield Frame(next(numbers), last, time_s, _upright(to_rgb(raw), raw)), raw
     except av.error.FFmpegError as error:
         raise PictureError("undecodable", f"decoding stops after {last} ({_why(error)})") from error
     _check_complete(source, next(numbers), end)
@@ -194,19 +193,23 @@ def _check_complete(source: _Source, found: int, end: float) -> None:
     if not found or (expected and found < expected - 1):  # an edit list may hide a frame
         raise PictureError("truncated", f"{found} frames could be decoded; the header announces {expected}")
     if end < length - _MISSING_S:
-        raise PictureError("truncated", f"the file ends after {end:.1f} of the {length:.1f} s that its header announces")
+        raise PictureError(
+            "truncated", f"the file ends after {end:.1f} of the {length:.1f} s that its header announces"
+        )
     if source.complaints:
         _, who, what = source.complaints[0]
         raise PictureError("undecodable", f"damaged: {who} says {what.strip()!r}")
 
 
-def _check_frame(raw: "VideoFrame", size: tuple[int, int], last: int | None) -> None:
+def _time_of(raw: "VideoFrame", size: tuple[int, int], last: int | None) -> int:
+    """When a frame is shown; PictureError when it cannot follow the one at `last`."""
     if raw.is_corrupt:
         raise PictureError("undecodable", f"the frame at {raw.pts} is damaged")
     if (raw.width, raw.height) != size:
         raise PictureError("size_changes", f"the size changes from {size} to {(raw.width, raw.height)}")
     if raw.pts is None or (last is not None and raw.pts <= last):
         raise PictureError("no_timing", f"a frame at {raw.pts} follows one at {last}")
+    return raw.pts
 
 
 class _Writer:
@@ -220,9 +223,9 @@ class _Writer:
         for stream in self._copies.values():
             stream.metadata.clear()
         self._picture: VideoStream | None = None  # set up by the first frame, which knows its size and colours
-        self._waiting: list[Packet] = []  # sound that comes before the first frame
+        self._waiting: list[Packet[Any]] = []  # sound that comes before the first frame
 
-    def copy(self, packet: "Packet") -> None:
+    def copy(self, packet: "Packet[Any]") -> None:
         """Take one packet of sound as it is; packets of other streams are dropped."""
         if packet.dts is None or packet.stream not in self._copies:  # without a time: the end mark
             return
@@ -255,12 +258,12 @@ class _Writer:
 
     def _set_up(self, raw: "VideoFrame", pixels: ImageArray) -> "VideoStream":
         codec, options = self._encoder()
-        stream: VideoStream = self._output.add_stream(codec, options=_ONE_THREAD | options)
+        stream = cast("VideoStream", self._output.add_stream(codec, options=_ONE_THREAD | options))
         context, theirs = stream.codec_context, self._source.picture
         context.width, context.height = pixels.shape[1], pixels.shape[0]
         known = {found.name for found in context.codec.video_formats or ()}
         context.pix_fmt = next((s for s in _SAMPLINGS if raw.format.name.startswith(s) and s in known), "yuv420p")
-        context.time_base = stream.time_base = theirs.time_base
+        context.time_base = stream.time_base = theirs.time_base or Fraction(1, 1000)
         rate = theirs.average_rate or theirs.guessed_rate
         context.framerate = Fraction(rate) if rate else Fraction(25)
         context.thread_count = 1
@@ -293,16 +296,13 @@ def to_rgb(raw: "VideoFrame") -> ImageArray:
         dst_color_range=_FULL,
         threads=1,
     )
-    pixels: ImageArray = rgb.to_ndarray()
-    return pixels
+    return cast(ImageArray, rgb.to_ndarray())
 
 
 def _exact() -> Any:
     from av.video.reformatter import Interpolation
 
-    return (
-        Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
-    )
+    return Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
 
 
 def _matrix(raw: "VideoFrame") -> int:
@@ -319,10 +319,10 @@ def _range(raw: "VideoFrame") -> int:
 
 def _display(raw: "VideoFrame") -> tuple[int, int, int, int]:
     """Signs of the display matrix (a, b, c, d): x' = a·x + c·y, y' = b·x + d·y; quarter turns and mirrors only."""
-    data = next((bytes(item) for item in raw.side_data if item.type.name == "DISPLAYMATRIX"), None)
+    data: Any = raw.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 1, 0, 0, 1
-    a, b, _, c, d, *_ = struct.unpack("<9i", data[:36])
+    a, b, _, c, d, *_ = struct.unpack("<9i", bytes(data)[:36])
     signs = tuple(round(value / 65536) for value in (a, b, c, d))
     if signs not in _QUARTERS:
         raise PictureError("unsupported_format", "the picture is turned by something else than quarters")
@@ -344,7 +344,7 @@ def _upright(pixels: ImageArray, raw: "VideoFrame") -> ImageArray:
 
 
 def _check_whole(file: BinaryIO, extension: str) -> None:
-    """PictureError when the outermost boxes of a file announce more bytes than there are; FFmpeg reads on regardless."""
+    """PictureError when the outermost boxes of a file announce more bytes than there are; FFmpeg does not care."""
     end = file.seek(0, 2)
     position = 0
     while position + 12 <= end:

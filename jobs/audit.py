@@ -59,7 +59,10 @@ class AuditWorker:
         judges = tools.judges()
         self._context = context
         self._scanner = LeakScanner(context.config)
-        self._auditor = Auditor(judges, tools.second_detector(), context.thresholds, context.config.audit)
+        settings, detector = context.config.audit, tools.second_detector()
+        lossy = settings.model_copy(update={"unchanged_tolerance": settings.unchanged_tolerance_video})
+        self._auditor = Auditor(judges, detector, context.thresholds, settings)
+        self._video_auditor = Auditor(judges, detector, context.thresholds, lossy)
         with GalleryStore(context.config.gallery_uri).whole() as folder:
             self._galleries: dict[str, Gallery] = {name: open_gallery(folder, name) for name in judges}
 
@@ -76,9 +79,10 @@ class AuditWorker:
         examined: list[AuditedPicture] = []
         released: list[EnrolledPicture] = []
         clock, is_video, tracks = walk.clock, item.format == VideoCodec.name, set[int]()
+        auditor = self._video_auditor if is_video else self._auditor
         for tasks in walk.batches(config.run.batch_size):
             with clock.step("examine"):
-                found = self._auditor.audit(tasks)
+                found = auditor.audit(tasks)
                 released += released_faces(item, first_of_tracks(found, tracks) if is_video else found)
             with clock.step("search"):
                 examined += search_gallery(found, self._galleries, self._context.thresholds)

@@ -59,7 +59,9 @@ class DestinationSettings(Section):
             if extension.rpartition(".")[2] in IMAGE_EXTENSIONS:
                 raise ValueError(f"{extension!r} is a picture: pictures are anonymized, never copied")
             if extension.rpartition(".")[2] in VIDEO_EXTENSIONS:
-                raise ValueError(f"{extension!r} is a video: videos are never copied, put them in a folder of their own")
+                raise ValueError(
+                    f"{extension!r} is a video: videos are anonymized in a folder of their own, never copied"
+                )
         return cleaned
 
 

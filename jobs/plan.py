@@ -87,7 +87,9 @@ def _recognise(uri: str, found: Mapping[str, Sequence[Entry]]) -> str:
             f"{there[1]}, or separate them"
         )
     if not there:
-        raise InputError(f"SRC {uri} holds no .tar or .parquet shard, no picture and no video: give the folder of the dataset")
+        raise InputError(
+            f"SRC {uri} holds no .tar or .parquet shard, no picture and no video: give the folder of the dataset"
+        )
     return there[0]
 
 

@@ -30,9 +30,7 @@ def view(image: ImageArray, centre: tuple[float, float], width: float, turn_deg:
 
 def pan(image: ImageArray, start: tuple[float, float], step: tuple[float, float], count: int) -> list[ImageArray]:
     """A camera that moves by `step` a frame, draws nearer, and turns a little; it stays within the picture."""
-    return [
-        view(image, (start[0] + n * step[0], start[1] + n * step[1]), 240 - 2 * n, 0.5 * n) for n in range(count)
-    ]
+    return [view(image, (start[0] + n * step[0], start[1] + n * step[1]), 240 - 2 * n, 0.5 * n) for n in range(count)]
 
 
 def write_clip(

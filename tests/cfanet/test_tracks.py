@@ -99,7 +99,9 @@ def test_a_track_begins_before_its_first_sighting_and_ends_after_its_last() -> N
     (track,) = tracked(frames(seen), lead_s=0.2)
     assert numbers(track) == list(range(5, 25)) and numbers(track, seen=True) == list(range(10, 20))
     # At half the speed: what is guessed must not run away.
-    assert centres(track)[0, 0] == pytest.approx(240 - 10, abs=1) and centres(track)[-1, 0] == pytest.approx(276 + 10, abs=1)
+    assert centres(track)[0, 0] == pytest.approx(240 - 10, abs=1) and centres(track)[-1, 0] == pytest.approx(
+        276 + 10, abs=1
+    )
 
 
 def test_a_track_does_not_follow_into_another_scene() -> None:

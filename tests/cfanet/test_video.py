@@ -48,7 +48,9 @@ class FakeAnonymizer:
             passed = number >= 0 and position in self._passes.get(number, {position})
             decision = FaceDecision.REPLACED if passed else FaceDecision.OBSCURED
             records.append(
-                FaceRecord(one.index, one.detection.box, "", 0.0, "cfa", decision, 1, None, None, one.seed_id, (), one.refusal)
+                FaceRecord(
+                    one.index, one.detection.box, "", 0.0, "cfa", decision, 1, None, None, one.seed_id, (), one.refusal
+                )
             )
         return ImageResult(name, ImageStatus.ANONYMIZED, "", image, tuple(records))
 
@@ -62,7 +64,7 @@ def identity(chosen: Chosen) -> float:
 
 def test_the_first_identity_that_passes_on_every_sample_is_chosen() -> None:
     fake = FakeAnonymizer({0: {0, 1}, 1: {0, 1, 2, 3}})
-    places = {n: (60.0, 50.0) for n in range(30)}
+    places = dict.fromkeys(range(30), (60.0, 50.0))
     settings = SETTINGS.model_copy(update={"video": VideoSettings(samples=4)})
     chosen = VideoAnonymizer(fake, settings).choose("clip", [track(0, places)], clip(30))
     assert len(fake.asked) == 4 and identity(chosen[0]) == 1.0 and chosen[0].seed_id == "clip/0"
@@ -70,7 +72,7 @@ def test_the_first_identity_that_passes_on_every_sample_is_chosen() -> None:
 
 def test_where_none_passes_everywhere_the_one_that_passes_most_is_chosen() -> None:
     fake = FakeAnonymizer({0: {0}, 1: {0, 1, 2}, 2: set()})
-    chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [track(0, {n: (60, 50) for n in range(8)})], clip(8))
+    chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [track(0, dict.fromkeys(range(8), (60, 50)))], clip(8))
     assert identity(chosen[0]) == 1.0
 
 
@@ -88,7 +90,9 @@ def test_a_track_that_is_mostly_too_small_is_not_tried() -> None:
 
 def test_identities_are_tried_on_windows_of_sightings_only() -> None:
     fake = FakeAnonymizer({})
-    VideoAnonymizer(fake, SETTINGS).choose("clip", [track(0, {n: (20, 50) for n in range(5)}, unseen=(0, 4))], clip(5))
+    VideoAnonymizer(fake, SETTINGS).choose(
+        "clip", [track(0, dict.fromkeys(range(5), (20, 50)), unseen=(0, 4))], clip(5)
+    )
     assert len(fake.asked) == 3
     assert all(image.shape[0] <= 100 and image.shape[1] < 140 for image in fake.asked)
 

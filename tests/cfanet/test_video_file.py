@@ -61,6 +61,14 @@ def test_nothing_else_survives(extension: str, tmp_path: Path) -> None:
         assert [stream.type for stream in container.streams] == ["video"]
 
 
+def test_attachments_do_not_survive(tmp_path: Path) -> None:
+    source = tmp_path / "clip.mkv"
+    attach = "collins.txt", "text/plain", b"Eileen Collins, 19 November 1956"
+    write_clip(source, collins(2), prepare=lambda output, stream: output.add_attachment(*attach) and None)
+    assert b"19 November" in source.read_bytes()
+    assert b"19 November" not in rewritten(source, tmp_path / "out.mkv").read_bytes()
+
+
 @pytest.mark.parametrize("extension", sorted(CODECS))
 def test_equal_frames_give_equal_bytes(extension: str, tmp_path: Path) -> None:
     source = tmp_path / f"clip.{extension}"
@@ -126,7 +134,7 @@ def add_angle(output: "av.container.OutputContainer") -> None:
 def test_frames_that_are_too_large_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     write_clip(path, collins(2))
-    with path.open("rb") as file, pytest.raises(PictureError, match="the limit is 0.01"):
+    with path.open("rb") as file, pytest.raises(PictureError, match=r"the limit is 0\.01"):
         next(read_frames(file, "mp4", 0.01))
 
 
