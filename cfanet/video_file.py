@@ -65,6 +65,14 @@ class Frame:
     pixels: ImageArray  # (H, W, 3) uint8 RGB, upright
 
 
+def check_installed() -> None:
+    """ConfigError when PyAV, which is an extra of this package, is not there."""
+    try:
+        import av  # noqa: F401
+    except ImportError as error:
+        raise ConfigError("videos need PyAV, which is not installed: pip install 'cfanet[video]'") from error
+
+
 def read_frames(file: BinaryIO, extension: str, max_megapixels: float) -> Iterator[Frame]:
     """Decode a video from its first to its last frame; one frame is in memory at a time.
 
@@ -124,10 +132,9 @@ class _Source:
 
 @contextmanager
 def _opened(file: BinaryIO, extension: str) -> Iterator[_Source]:
-    try:
-        import av
-    except ImportError as error:
-        raise ConfigError("videos need PyAV, which is not installed: pip install 'cfanet[video]'") from error
+    check_installed()
+    import av
+
     _check_whole(file, extension)
     with _complaints() as complaints:
         try:

@@ -56,7 +56,10 @@ def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mappi
     uri = config.source.uri
     storage = open_storage(uri)
     storage.check_source()
-    entries = [entry for entry in storage.list() if entry.path != RELEASE_FILE]
+    only = config.source.only
+    entries = [entry for entry in storage.list() if entry.path == only or (not only and entry.path != RELEASE_FILE)]
+    if only and not entries:
+        raise InputError(f"SRC {uri}/{only} does not exist: give a video file, or the folder of the dataset")
     found = {name: [e for e in entries if e.path.lower().endswith(end)] for name, end in _SHARD_ENDS.items()}
     found[FolderCodec.name] = [entry for entry in entries if is_picture_extension(extension_of(entry.path))]
     found[VideoCodec.name] = [entry for entry in entries if is_video(entry.path)]
@@ -160,9 +163,10 @@ def _check_places(config: ReleaseConfig) -> None:
     source, destination, gallery = config.source.uri, config.destination.uri, config.gallery_uri
     if not destination:
         raise InputError("DST is missing: name the folder, or the s3:// address, for the released dataset")
-    if lies_inside(destination, source) or lies_inside(source, destination):
+    whole = not config.source.only  # of a single file, everything beside it may be used
+    if (whole and lies_inside(destination, source)) or lies_inside(source, destination):
         raise InputError(f"DST {destination} and SRC {source} lie inside each other: give a separate folder as DST")
-    for place, name in ((destination, "DST"), (source, "SRC")):
+    for place, name in ((destination, "DST"), *([(source, "SRC")] if whole else [])):
         if lies_inside(gallery, place):
             raise ConfigError(
                 f"run.gallery {gallery} lies inside {name}: it holds biometric data of the originals, keep it elsewhere"

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 
 from cfanet.errors import InputError, PictureError
 from cfanet.images import Picture, encode
-from cfanet.video_file import VIDEO_EXTENSIONS, count_frames, read_frames
+from cfanet.video_file import VIDEO_EXTENSIONS, check_installed, count_frames, read_frames
 from jobs.codecs.folder import extension_of
 from jobs.codecs.shard import Member, Refusal, Sample, ShardWriter, Wanted, WorkItem, printable, unsafe_name
 from jobs.storage import Entry, Storage
@@ -26,7 +26,8 @@ def is_video(path: str) -> bool:
 
 
 def video_items(uri: str, files: Sequence[Entry]) -> tuple[WorkItem, ...]:
-    """One work item a file, named by its whole path; InputError when a name cannot be used."""
+    """One work item a file, named by its whole path; InputError when a name cannot be used, or PyAV is missing."""
+    check_installed()
     for entry in files:
         if unsafe_name(entry.path):
             raise InputError(f"SRC {uri} holds {printable(entry.path)!r}: {unsafe_name(entry.path)}; rename it")

@@ -16,6 +16,7 @@ from jobs.storage import open_storage
 from tests.cfanet.clips import UNEVEN_S, pan, sound_of, write_clip
 from tests.cfanet.portraits import eileen_collins
 from tests.jobs.fakes import FACE, HIDDEN, POISON, FakeTools, folder_digest, picture
+from tests.jobs.s3 import Bucket, moto_server, variables
 
 pytestmark = pytest.mark.usefixtures("inline")
 Make = Callable[..., ReleaseConfig]
@@ -152,6 +153,24 @@ def test_a_repeated_run_does_nothing_and_a_key_repeats_the_bytes(
     run(again, quiet)
     first, second = folder_digest(tmp_path / "released"), folder_digest(tmp_path / "again")
     assert first["clip.mp4"] == second["clip.mp4"]
+
+
+def test_from_bucket_to_bucket_the_bytes_are_the_same(
+    source: Path, tmp_path: Path, make_config: Make, quiet: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    write_clip(source / "clip.mp4", shown(*[[40, 20]] * 4))
+    run(make_config(run__key_file=str(tmp_path / "key")), quiet)
+    with moto_server() as endpoint:
+        for name, value in variables(endpoint).items():
+            monkeypatch.setenv(name, value)
+        bucket = Bucket(endpoint, "films")
+        bucket.put("in/clip.mp4", (source / "clip.mp4").read_bytes())
+        places = {"source__uri": "s3://films/in/clip.mp4", "destination__uri": "s3://films/out"}
+        outcome = run(make_config(**places, run__key_file=str(tmp_path / "key")), quiet)
+        assert outcome.verdict is not None and outcome.verdict.passed, outcome.verdict.reasons
+        made = bucket.client.get_object(Bucket="films", Key="out/clip.mp4")["Body"].read()
+    assert made == (tmp_path / "released" / "clip.mp4").read_bytes()
 
 
 def test_the_audit_finds_a_frame_that_was_put_back(

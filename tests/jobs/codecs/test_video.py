@@ -1,14 +1,17 @@
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cfanet.errors import InputError
+from cfanet.errors import ConfigError, InputError
 from cfanet.images import decode
 from jobs.codecs.shard import Refusal, Sample
 from jobs.codecs.video import VideoCodec, frame_number, video_items
 from jobs.config import ReleaseConfig
-from jobs.plan import codec_for, read_source
+from jobs.estimate import estimate
+from jobs.plan import codec_for, make_plan, read_source
+from jobs.run import dry_run
 from jobs.storage import Entry, open_storage
 from tests.cfanet.clips import pan, write_clip
 from tests.cfanet.portraits import eileen_collins
@@ -69,3 +72,34 @@ def test_a_folder_of_pictures_and_videos_is_two_datasets(source: Path, make_conf
 def test_two_spellings_of_one_name_are_refused() -> None:
     with pytest.raises(InputError, match="different spellings"):
         video_items("src", [Entry("a.mp4", 1, "1"), Entry("A.MP4", 1, "2")])
+
+
+def test_without_pyav_the_plan_says_what_to_install(
+    source: Path, make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "one.mp4").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ConfigError, match=r"cfanet\[video\]"):
+        read_source(make_config())
+
+
+def test_a_single_file_is_a_source(source: Path, tmp_path: Path, make_config: Make) -> None:
+    for name in ("one.mp4", "other.mp4"):
+        clip(source / name)
+    config = make_config(source__uri=str(source / "one.mp4"), destination__uri=str(source / "released"))
+    _, items, ignored = read_source(config)
+    assert [item.shard for item in items] == ["one.mp4"] and not ignored
+    assert make_plan(config, "").todo == items  # a folder beside the file will do for its output
+    with pytest.raises(InputError, match="lie inside each other"):
+        make_plan(make_config(source__uri=str(source / "one.mp4"), destination__uri=str(source)), "")
+    with pytest.raises(InputError, match=r"none\.mp4 does not exist"):
+        read_source(make_config(source__uri=str(source / "none.mp4")))
+    bucket = make_config(source__uri="s3://bucket/films/one.mp4").source
+    assert (bucket.uri, bucket.only) == ("s3://bucket/films", "one.mp4")
+
+
+def test_a_dry_run_asks_the_headers(source: Path, make_config: Make) -> None:
+    clip(source / "one.mp4", 7)
+    clip(source / "two.mp4", 5)
+    config = make_config()
+    assert estimate(config, dry_run(config)).pictures == 12
