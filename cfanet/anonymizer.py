@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cfanet.align import Matrix, crop_points, similarity_transform, warp
+from cfanet.assigned import Assigned, Target
 from cfanet.config import AnonymizeSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.hypersphere import normalise
@@ -56,25 +57,6 @@ class Parts:
     recognizers: Mapping[str, Recognizer]  # the loop's
     galleries: Mapping[str, References]  # by recognizer; may be empty
     device: str = "cpu"
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """A new identity."""
-
-    angle_deg: float  # from the original
-    vector: Tensor  # (d,) float32 unit-norm
-
-
-@dataclass(frozen=True, eq=False)
-class Assigned:
-    """A face whose new identity was chosen before, for all frames of its track."""
-
-    index: int
-    detection: Detection
-    seed_id: str
-    targets: tuple[Target, ...]  # tried in order; none: the face is obscured
-    refusal: str = ""  # why there is none
 
 
 @dataclass(eq=False)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cfanet.anonymizer import Assigned, Target
+from cfanet.assigned import Assigned, Target
 from cfanet.config import AnonymizeSettings
 from cfanet.records import Box, Detection, FaceDecision, ImageArray, ImageResult
 from cfanet.tracks import Placement, Track

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cfanet.anonymizer import Anonymizer, Assigned, Parts, Target
+from cfanet.anonymizer import Anonymizer, Parts
+from cfanet.assigned import Assigned, Target
 from cfanet.config import AnonymizeSettings, LoopSettings, VideoSettings
 from cfanet.identity import IDENTITY_BRANCH, IdentityBranch
 from cfanet.records import Detection, FaceDecision, FaceRecord, ImageArray, ImageResult, ImageStatus

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from audit.second_detector import NoSecondDetector, SecondDetector
-from cfanet.anonymizer import Assigned, Target
+from cfanet.assigned import Assigned, Target
 from cfanet.records import (
     Comparison,
     Detection,
