@@ -64,6 +64,21 @@ _PER_SUBJECT = Gap(
     "Anonymity in the strict sense",
     "One virtual identity was used for each person. Their pictures remain linkable: this is pseudonymisation.",
 )
+_VIDEO = (
+    Gap(
+        "How sure the rates of videos are",
+        "Intervals take faces as independent. Frames of one track show one person and one new face, so many frames of "
+        "few tracks prove less than the intervals say. Count the tracks, which are the seeds of the ledger.",
+    ),
+    Gap(
+        "Voices, and the way people move",
+        "Sound was copied as it is, unless anonymize.video.sound is off, and movement was kept. Both identify people.",
+    ),
+    Gap(
+        "Raw copies among frames",
+        "Each frame was compared with its own original; frames were not searched for the faces of other originals.",
+    ),
+)
 _DOUBTFUL = Gap(
     "Faces that changed outside every recorded region",
     "The second detector sees faces whose pixels changed although no ledger row covers them; they are listed in "
@@ -80,6 +95,8 @@ def not_covered(rows: RunRows, measured: Measurements, settings: AuditSettings) 
         gaps.append(_NO_LABELS)
     if rows.run.identity == "per_subject":
         gaps.append(_PER_SUBJECT)
+    if rows.run.data_format == "video":
+        gaps += _VIDEO
     for attack in measured.attacks:
         if attack.role == "attack" and not attack.success.n:
             gaps.append(Gap(f"The {attack.name} attacker ({attack.recognizer})", f"It was {attack.detail}."))

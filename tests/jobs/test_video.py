@@ -72,6 +72,8 @@ def test_a_video_is_released_with_a_record_of_every_frame(
     for track in (0, 1):  # one seed, so one identity, a track; and one colour
         assert len({entry.picture.faces[track].seed_id for entry in entries}) == 1
         assert np.ptp([middle(frame, track) for frame in frames], axis=0).max() <= 8
+    checks = {check.name: check for check in outcome.verdict.checks}
+    assert checks["repeated_seeds"].n_offenders == 0  # frames of a track share theirs on purpose
     record = json.loads((tmp_path / "released" / "RELEASE.json").read_text())
     assert list(record["shards"]) == ["a/clip.mp4"]
 
