@@ -60,6 +60,10 @@ class AnonymizeSettings(Section):
     """What replaces a face."""
 
     method: Literal["cfa", "blur", "pixelate", "mask"] = "cfa"
+    identity: Literal["per_face", "per_subject"] = Field(
+        "per_face",
+        description="per_subject: of one video, tracks that look like one person get one new face; pseudonymisation",
+    )
     generator: str = Field("default", description='"default" or the path of a .safetensors generator')
     angle_deg: float = Field(120.0, ge=0.0, le=180.0, description="angle between the original and the new identity")
     min_replace_px: float = Field(

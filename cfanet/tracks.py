@@ -64,6 +64,7 @@ class Track:
 
     index: int  # in order of the first sighting
     placements: tuple[Placement, ...]  # one a frame, no frame left out
+    identity: Vector | None = None  # (d,) unit-norm: the mean of its sightings'
 
 
 @dataclass(eq=False)
@@ -90,7 +91,18 @@ def track_faces(frames: Sequence[FrameFaces], settings: VideoSettings, same: flo
         for frame, sighting in zip(track.frames, track.sightings, strict=True):
             taken[frame][index] = sighting.detection.box
     scene = _Scene(frames, np.array([frame.time_s for frame in frames]), cuts, taken)
-    return [Track(index, _placements(index, track, scene, settings)) for index, track in enumerate(grown)]
+    return [
+        Track(index, _placements(index, track, scene, settings), _mean_identity(track))
+        for index, track in enumerate(grown)
+    ]
+
+
+def _mean_identity(track: _Growing) -> Vector | None:
+    known = [sighting.identity for sighting in track.sightings if sighting.identity is not None]
+    if not known:
+        return None
+    mean = np.stack(known).astype(np.float64).mean(0)
+    return cast(Vector, mean / max(float(np.linalg.norm(mean)), 1e-12))
 
 
 def _cuts(frames: Sequence[FrameFaces]) -> set[int]:

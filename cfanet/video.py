@@ -4,7 +4,7 @@ A frame in which the chosen identity does not pass moves on in the same directio
 pass either: the face stays one and the same person wherever it can, and never becomes the original.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -55,21 +55,23 @@ class VideoAnonymizer:
         self._anonymizer = anonymizer
         self._settings = settings
 
-    def choose(self, name: str, tracks: Sequence[Track], frames: Iterable[Frame]) -> dict[int, Chosen]:
-        """An identity for each track of the video `name`, by its index; `frames` are all frames, in order.
+    def choose(
+        self, name: str, tracks: Sequence[Track], subjects: Mapping[int, int], frames: Iterable[Frame]
+    ) -> dict[int, Chosen]:
+        """An identity for each track of the video `name`, by its index; tracks of one of `subjects` share theirs.
 
-        Kept in memory: a window around the face, from a few frames of each track that is going on.
+        `frames` are all frames, in order. Kept in memory: a window around the face, from a few frames of each person.
         """
-        wanted = _samples(tracks, self._settings.video.samples)
-        left = {track.index: sum(track.index in those for those in wanted.values()) for track in tracks}
+        wanted = _samples(_people(tracks, subjects), self._settings.video.samples)
+        left = Counter(subject for several in wanted.values() for subject in several)
         kept: dict[int, list[tuple[ImageArray, Detection]]] = defaultdict(list)
         chosen: dict[int, Chosen] = {}
         for frame in frames:
-            for index, placement in wanted.get(frame.number, {}).items():
-                kept[index].append(_window(frame.pixels, placement.detection))
-                if len(kept[index]) == left[index]:
-                    chosen[index] = self._choose(name, index, kept.pop(index))
-        return chosen
+            for subject, placement in wanted.get(frame.number, {}).items():
+                kept[subject].append(_window(frame.pixels, placement.detection))
+                if len(kept[subject]) == left[subject]:
+                    chosen[subject] = self._choose(name, subject, kept.pop(subject))
+        return {track.index: chosen[subjects[track.index]] for track in tracks}
 
     def _choose(self, name: str, index: int, samples: list[tuple[ImageArray, Detection]]) -> Chosen:
         """The first identity that passes on every sample, or else the one that passes on most."""
@@ -123,6 +125,14 @@ def by_frame(tracks: Iterable[Track]) -> dict[int, dict[int, Placement]]:
         for placement in track.placements:
             found[placement.frame][track.index] = placement
     return dict(found)
+
+
+def _people(tracks: Sequence[Track], subjects: Mapping[int, int]) -> list[Track]:
+    """The tracks of each subject as one; no two of them are seen in the same frame."""
+    together: dict[int, list[Placement]] = defaultdict(list)
+    for track in tracks:
+        together[subjects[track.index]] += track.placements
+    return [Track(index, tuple(sorted(them, key=lambda p: p.frame))) for index, them in together.items()]
 
 
 def _samples(tracks: Sequence[Track], count: int) -> dict[int, dict[int, Placement]]:

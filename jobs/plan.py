@@ -66,6 +66,8 @@ def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mappi
     name = config.source.format if config.source.format != "auto" else _recognise(uri, found)
     if not found[name]:
         raise InputError(f"SRC {uri} holds no {_word(name)}: set source.format, or give another folder")
+    if config.anonymize.identity == "per_subject" and name != VideoCodec.name:
+        raise ConfigError('anonymize.identity = "per_subject" is for videos: pictures get a new face each (per_face)')
     if name == FolderCodec.name:
         return name, tuple(group_files(entries, config.run.files_per_shard)), {}
     shards = {entry.path for entry in found[name]}

@@ -18,6 +18,7 @@ from audit.records import EnrolledPicture
 from cfanet.errors import PictureError
 from cfanet.images import Picture, encode
 from cfanet.records import Detection, ImageArray, ImageResult
+from cfanet.subjects import subjects_of
 from cfanet.tracks import FrameFaces, Sighting, track_faces
 from cfanet.video import VideoAnonymizer, by_frame
 from cfanet.video_file import Frame, read_frames, rewrite
@@ -101,7 +102,10 @@ class VideoRelease:
     def _render(self, item: WorkItem, known: list[FrameFaces], attempt: _Attempt, draft: Path) -> None:
         tracks = track_faces(_with(known, attempt.added), self._settings.video, self._same())
         placed = by_frame(tracks)
-        chosen = self._video.choose(item.shard, tracks, self._frames(item)) if tracks else {}
+        subjects = {track.index: track.index for track in tracks}
+        if self._settings.identity == "per_subject":
+            subjects = subjects_of(tracks, self._same())
+        chosen = self._video.choose(item.shard, tracks, subjects, self._frames(item)) if tracks else {}
         spare = len(tracks)  # index of the first face that belongs to no track
 
         def change(frame: Frame) -> ImageArray:

@@ -19,6 +19,9 @@ KEY = SeedKey(b"0123456789abcdef")
 SETTINGS = AnonymizeSettings(min_replace_px=8.0)
 
 
+OWN = {0: 0, 1: 1, 3: 3}  # every track is a person
+
+
 def track(index: int, places: dict[int, tuple[float, float]], width: float = 40.0, unseen: Sequence[int] = ()) -> Track:
     placements = [Placement(n, face_at(x, y, width), n not in unseen) for n, (x, y) in sorted(places.items())]
     return Track(index, tuple(placements))
@@ -67,32 +70,39 @@ def test_the_first_identity_that_passes_on_every_sample_is_chosen() -> None:
     fake = FakeAnonymizer({0: {0, 1}, 1: {0, 1, 2, 3}})
     places = dict.fromkeys(range(30), (60.0, 50.0))
     settings = SETTINGS.model_copy(update={"video": VideoSettings(samples=4)})
-    chosen = VideoAnonymizer(fake, settings).choose("clip", [track(0, places)], clip(30))
+    chosen = VideoAnonymizer(fake, settings).choose("clip", [track(0, places)], OWN, clip(30))
     assert len(fake.asked) == 4 and identity(chosen[0]) == 1.0 and chosen[0].seed_id == "clip/0"
+
+
+def test_tracks_of_one_person_are_tried_together_and_share_an_identity() -> None:
+    fake = FakeAnonymizer({})
+    one, two, other = (track(n, dict.fromkeys(range(10 * n, 10 * n + 10), (60.0, 50.0))) for n in range(3))
+    chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [one, two, other], {0: 0, 1: 0, 2: 2}, clip(30))
+    assert chosen[0] is chosen[1] and chosen[0].seed_id == "clip/0" and chosen[2].seed_id == "clip/2"
 
 
 def test_where_none_passes_everywhere_the_one_that_passes_most_is_chosen() -> None:
     fake = FakeAnonymizer({0: {0}, 1: {0, 1, 2}, 2: set()})
-    chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [track(0, dict.fromkeys(range(8), (60, 50)))], clip(8))
+    chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [track(0, dict.fromkeys(range(8), (60, 50)))], OWN, clip(8))
     assert identity(chosen[0]) == 1.0
 
 
 def test_a_track_for_which_nothing_passes_is_obscured_in_every_frame() -> None:
     fake = FakeAnonymizer({0: set(), 1: set(), 2: set()})
-    chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [track(0, {0: (60, 50), 1: (60, 50)})], clip(2))
+    chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [track(0, {0: (60, 50), 1: (60, 50)})], OWN, clip(2))
     assert not chosen[0].targets and chosen[0].refusal
 
 
 def test_a_track_that_is_mostly_too_small_is_not_tried() -> None:
     video = VideoAnonymizer(FakeAnonymizer({}), AnonymizeSettings(min_replace_px=32.0))
-    chosen = video.choose("clip", [track(0, {0: (60, 50)}, width=20), track(1, {0: (60, 50)}, width=40)], clip(1))
+    chosen = video.choose("clip", [track(0, {0: (60, 50)}, width=20), track(1, {0: (60, 50)}, width=40)], OWN, clip(1))
     assert chosen[0].refusal == "too small to be judged" and chosen[1].targets
 
 
 def test_identities_are_tried_on_windows_of_sightings_only() -> None:
     fake = FakeAnonymizer({})
     VideoAnonymizer(fake, SETTINGS).choose(
-        "clip", [track(0, dict.fromkeys(range(5), (20, 50)), unseen=(0, 4))], clip(5)
+        "clip", [track(0, dict.fromkeys(range(5), (20, 50)), unseen=(0, 4))], OWN, clip(5)
     )
     assert len(fake.asked) == 3
     assert all(image.shape[0] <= 100 and image.shape[1] < 140 for image in fake.asked)
@@ -102,7 +112,7 @@ def test_filled_frames_and_hidden_faces_say_so_in_their_records() -> None:
     fake = FakeAnonymizer({})
     one = track(0, {0: (60, 50), 1: (61, 50)}, unseen=(1,))
     video = VideoAnonymizer(fake, SETTINGS)
-    chosen = video.choose("clip", [one], clip(2))
+    chosen = video.choose("clip", [one], OWN, clip(2))
     placed = by_frame([one])
     first = video.render(clip(2)[0], "clip:0", placed[0], chosen, {})
     second = video.render(clip(2)[1], "clip:1", placed[1], chosen, {1: face_at(20, 20, 10)})
@@ -122,9 +132,9 @@ def anonymizer() -> Anonymizer:
 
 def test_every_frame_gets_the_same_identity_and_another_key_another(anonymizer: Anonymizer) -> None:
     one = track(3, {n: (60.0 + n, 50.0) for n in range(4)})
-    found = [VideoAnonymizer(anonymizer, SETTINGS).choose("clip", [one], clip(4))[3] for _ in range(2)]
+    found = [VideoAnonymizer(anonymizer, SETTINGS).choose("clip", [one], OWN, clip(4))[3] for _ in range(2)]
     assert torch.equal(found[0].targets[0].vector, found[1].targets[0].vector)
-    other = VideoAnonymizer(anonymizer, SETTINGS).choose("other", [one], clip(4))[3]
+    other = VideoAnonymizer(anonymizer, SETTINGS).choose("other", [one], OWN, clip(4))[3]
     assert not torch.equal(found[0].targets[0].vector, other.targets[0].vector)
     angles = [target.angle_deg for target in found[0].targets]
     assert angles == sorted(set(angles)) and angles[0] == SETTINGS.angle_deg
@@ -137,7 +147,7 @@ def test_rendered_frames_are_changed_inside_the_face_only(anonymizer: Anonymizer
     one = track(0, {0: (60, 50)})
     video = VideoAnonymizer(anonymizer, SETTINGS)
     (frame,) = clip(1)
-    result = video.render(frame, "clip:0", by_frame([one])[0], video.choose("clip", [one], [frame]), {})
+    result = video.render(frame, "clip:0", by_frame([one])[0], video.choose("clip", [one], OWN, [frame]), {})
     assert result.image is not None and result.status is ImageStatus.ANONYMIZED
     changed = (result.image != frame.pixels).any(-1)
     assert changed[40:60, 50:70].mean() > 0.9 and not changed[:, 110:].any()

@@ -157,6 +157,25 @@ def test_a_repeated_run_does_nothing_and_a_key_repeats_the_bytes(
     assert first["clip.mp4"] == second["clip.mp4"]
 
 
+def test_one_face_for_a_person_in_two_shots_only_where_that_is_asked_for(
+    source: Path, tmp_path: Path, make_config: Make, quiet: Progress
+) -> None:
+    """Between the shots nobody is seen for two seconds."""
+    times = [0.0, 0.04, 0.08, 1.0, 2.0, 2.04, 2.08]
+    write_clip(source / "clip.mp4", shown(*[[40]] * 3, [], *[[40]] * 3), times)
+    seeds = {}
+    for identity in ("per_face", "per_subject"):
+        places = {"destination__uri": str(tmp_path / identity), "anonymize__identity": identity}
+        outcome = run(make_config(**places), quiet)
+        assert outcome.verdict is not None and outcome.verdict.passed, outcome.verdict.reasons
+        entries = read_ledger(open_storage(str(tmp_path / identity)), "clip.mp4")
+        seeds[identity] = [face.seed_id for entry in entries for face in entry.picture.faces]
+        report = json.loads((tmp_path / identity / "_cfanet" / "report.json").read_text())
+        titles = {gap["title"] for gap in report["not_covered"]}
+        assert ("Anonymity in the strict sense" in titles) == (identity == "per_subject")
+    assert len(set(seeds["per_face"])) == 2 and len(set(seeds["per_subject"])) == 1
+
+
 def test_from_bucket_to_bucket_the_bytes_are_the_same(
     source: Path, tmp_path: Path, make_config: Make, quiet: Progress, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,3 +103,9 @@ def test_a_dry_run_asks_the_headers(source: Path, make_config: Make) -> None:
     clip(source / "two.mp4", 5)
     config = make_config()
     assert estimate(config, dry_run(config)).pictures == 12
+
+
+def test_one_face_a_person_is_for_videos_only(source: Path, make_config: Make) -> None:
+    (source / "one.jpg").write_bytes(b"x")
+    with pytest.raises(ConfigError, match="is for videos"):
+        read_source(make_config(anonymize__identity="per_subject"))
