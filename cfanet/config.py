@@ -44,10 +44,7 @@ class VideoSettings(Section):
         1.0, ge=0.0, le=10.0, description="how long a face may go unseen between two sightings and be the same track"
     )
     lead_s: float = Field(
-        0.3,
-        ge=0.0,
-        le=5.0,
-        description="faces are replaced this long before their first and after their last sighting too",
+        1.0, ge=0.0, le=5.0, description="how long a face is followed before its first and after its last sighting"
     )
     smooth_s: float = Field(0.08, ge=0.0, le=1.0, description="landmarks are smoothed over about this time, both ways")
     samples: int = Field(

@@ -19,16 +19,17 @@ from cfanet.records import Box, Detection, Landmarks
 
 Vector = npt.NDArray[np.floating]
 
-_CUT_BITS = 20  # of 64 by which the fingerprints of two frames differ: the same scene gives few, another about 32
+# Bits of 64 by which the fingerprints of two frames differ: the same scene gives few, another 32 ± 4. A cut that is
+# missed shows a face where none is any more; one that is imagined could leave a face uncovered, so it must be certain.
+_CUT_BITS = 26
 _SAME_PLACE = 0.3  # overlap from which a sighting may continue a track
 _SURE_PLACE = 0.7  # overlap from which it may even if it looks like somebody else (a turned head, a blurred frame)
 _STRANGER = 0.1  # similarity below which it looks like somebody else
 _APPEARANCE = 0.7  # weight of similarity beside overlap
-_REACH = 1.0  # in widths of the face: how far off its place a face of the same looks may be, and again for each second
+_REACH = 1.5  # in widths of the face: how far off its place a face of the same looks may be, and again for each second
 _LOOK_BACK = 5  # sightings from which the speed is taken
 _MAX_SHIFT = 0.08  # in widths of the face: no landmark is moved further by smoothing
-_INSIDE = 0.2  # share of the box from which a face that is about to enter, or has left, counts as in the picture
-_TAKEN = 0.4  # overlap with another track's sighting from which a track is not prolonged into a frame
+_HIDDEN = 0.5  # share of an unseen face that a seen one covers, from which it lies behind that one
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,6 @@ class FrameFaces:
     time_s: float
     sightings: tuple[Sighting, ...]
     fingerprint: int = 0  # 64-bit difference hash of the whole frame; tells cuts
-    size: tuple[int, int] = (0, 0)  # (width, height), pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Track:
     """One face through consecutive frames."""
 
     index: int  # in order of the first sighting
-    placements: tuple[Placement, ...]  # one a frame, no frame left out
+    placements: tuple[Placement, ...]  # in order of frames
     identity: Vector | None = None  # (d,) unit-norm: the mean of its sightings'
 
 
@@ -80,25 +80,25 @@ class _Growing:
 
 
 def track_faces(frames: Sequence[FrameFaces], settings: VideoSettings, same: float) -> list[Track]:
-    """Join the sightings of all frames into tracks, each filled, prolonged and smoothed; no sighting is left out.
+    """Join the sightings of all frames into tracks, each filled and smoothed; no sighting is left out.
 
-    `same` is the similarity from which two sightings are the same person wherever they are.
+    A gap is filled from its first to its last frame, except where another face was seen in the same place. `same` is
+    the similarity from which two sightings are the same person wherever they are.
     """
-    cuts = _cuts(frames)
-    grown = _associate(frames, cuts, settings, same)
+    grown = _associate(frames, _cuts(frames), settings, same)
     taken: list[dict[int, Box]] = [{} for _ in frames]
     for index, track in enumerate(grown):
         for frame, sighting in zip(track.frames, track.sightings, strict=True):
             taken[frame][index] = sighting.detection.box
-    scene = _Scene(frames, np.array([frame.time_s for frame in frames]), cuts, taken)
+    times = np.array([frame.time_s for frame in frames])
     return [
-        Track(index, _placements(index, track, scene, settings), _mean_identity(track))
+        Track(index, _placements(index, track, (times, taken), settings), _mean_identity(track.sightings))
         for index, track in enumerate(grown)
     ]
 
 
-def _mean_identity(track: _Growing) -> Vector | None:
-    known = [sighting.identity for sighting in track.sightings if sighting.identity is not None]
+def _mean_identity(sightings: Sequence[Sighting]) -> Vector | None:
+    known = [sighting.identity for sighting in sightings if sighting.identity is not None]
     if not known:
         return None
     mean = np.stack(known).astype(np.float64).mean(0)
@@ -106,26 +106,32 @@ def _mean_identity(track: _Growing) -> Vector | None:
 
 
 def _cuts(frames: Sequence[FrameFaces]) -> set[int]:
-    """Frames that begin another scene."""
+    """Frames that seem to begin another scene."""
     pairs = itertools.pairwise(frames)
     return {n for n, (a, b) in enumerate(pairs, 1) if (a.fingerprint ^ b.fingerprint).bit_count() >= _CUT_BITS}
 
 
 def _associate(frames: Sequence[FrameFaces], cuts: set[int], settings: VideoSettings, same: float) -> list[_Growing]:
-    """Frame by frame, the cheapest assignment of sightings to the tracks that may still be going on."""
+    """Frame by frame, the cheapest assignment of sightings to the tracks that may still be going on.
+
+    Across a cut only what is in the same place and looks the same goes on; then it was no cut, and leaves `cuts`.
+    """
     tracks: list[_Growing] = []
     going: list[_Growing] = []
     for number, frame in enumerate(frames):
         going = [t for t in going if frame.time_s - frames[t.frames[-1]].time_s <= settings.max_gap_s + 1e-9]
-        if number in cuts:
-            going = []
+        cut = number in cuts
         costs = np.full((len(going), len(frame.sightings)), np.inf)
         for row, track in enumerate(going):
             expected = _expected(track, frames, frame.time_s)
             waited = frame.time_s - frames[track.frames[-1]].time_s
             for column, sighting in enumerate(frame.sightings):
-                costs[row, column] = _cost(expected, track, sighting, waited, same)
+                costs[row, column] = _cost(expected, track, sighting, waited, (same, cut))
         matched = _assign(costs)
+        if cut and matched:
+            cuts.discard(number)
+        elif cut:
+            going = []
         for column, sighting in enumerate(frame.sightings):
             if column in matched:
                 going[matched[column]].add(number, sighting)
@@ -158,61 +164,59 @@ def _expected(track: _Growing, frames: Sequence[FrameFaces], time_s: float) -> B
     return last[0] + move[0], last[1] + move[1], last[2] + move[0], last[3] + move[1]
 
 
-def _cost(expected: Box, track: _Growing, sighting: Sighting, waited: float, same: float) -> float:
+def _cost(expected: Box, track: _Growing, sighting: Sighting, waited: float, strict: tuple[float, bool]) -> float:
+    """What it costs to continue a track with a sighting; infinite where it cannot. `strict` is (same, at a cut)."""
+    same, cut = strict
     overlap = box_overlap(expected, sighting.detection.box)
-    known = next((s.identity for s in reversed(track.sightings) if s.identity is not None), None)
-    alike = None if known is None or sighting.identity is None else float(known @ sighting.identity)
+    alike = _likeness(track, sighting)
+    surely = alike is not None and alike >= same
     cost = 1.0 - overlap + _APPEARANCE * (1.0 - (same if alike is None else alike))
     if overlap >= _SAME_PLACE and (alike is None or alike >= _STRANGER or overlap >= _SURE_PLACE):
-        return cost
-    width = max(expected[2] - expected[0], 1.0)
+        return cost if surely or not cut else math.inf
+    width = max(expected[2] - expected[0], sighting.detection.box[2] - sighting.detection.box[0], 1.0)
     apart = math.dist(_centre(expected), _centre(sighting.detection.box)) / width
-    reachable = apart <= _REACH * (1.0 + waited)
-    return cost if alike is not None and alike >= same and reachable else math.inf
+    reachable = apart <= _REACH * (1.0 + waited) and not cut
+    return cost if surely and reachable else math.inf
 
 
-@dataclass(frozen=True, eq=False)
-class _Scene:
-    """What a track must know of its surroundings to be prolonged."""
-
-    frames: Sequence[FrameFaces]
-    times: npt.NDArray[np.float64]
-    cuts: set[int]
-    taken: list[dict[int, Box]]  # by frame: what was seen, by track
-
-    def allows(self, index: int, frame: int, step: int, box: Box) -> bool:
-        """Whether a track may go on into a frame: same scene, still in the picture, nobody else's place."""
-        if (frame + 1 if step < 0 else frame) in self.cuts:
-            return False
-        width, height = self.frames[frame].size
-        whole = max((box[2] - box[0]) * (box[3] - box[1]), 1e-9)
-        clipped = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], width), min(box[3], height))
-        seen = max(0.0, clipped[2] - clipped[0]) * max(0.0, clipped[3] - clipped[1])
-        if width and seen < _INSIDE * whole:
-            return False
-        return not any(o != index and box_overlap(box, theirs) >= _TAKEN for o, theirs in self.taken[frame].items())
+def _likeness(track: _Growing, sighting: Sighting) -> float | None:
+    """To the last sightings or to their mean, whichever is more: the very last may be half hidden."""
+    recent = track.sightings[-_LOOK_BACK:]
+    known = [s.identity for s in recent if s.identity is not None]
+    mean = _mean_identity(recent)
+    if sighting.identity is None or mean is None:
+        return None
+    return max(float(vector @ sighting.identity) for vector in (*known, mean))
 
 
-def _placements(index: int, track: _Growing, scene: _Scene, settings: VideoSettings) -> tuple[Placement, ...]:
-    """Fill, smooth and prolong one track."""
-    first, last = track.frames[0], track.frames[-1]
-    inside, times = np.arange(first, last + 1), scene.times
+def _placements(
+    index: int, track: _Growing, scene: tuple[npt.NDArray[np.float64], list[dict[int, Box]]], settings: VideoSettings
+) -> tuple[Placement, ...]:
+    """Fill and smooth one track; `scene` is the time of every frame, and what was seen in it of every track."""
+    times, taken = scene
+    inside = np.arange(track.frames[0], track.frames[-1] + 1)
     values = np.array([_values(s.detection) for s in track.sightings])  # (n, 14): box and five points
     filled = np.stack([np.interp(times[inside], times[track.frames], column) for column in values.T], axis=1)
     furthest = _MAX_SHIFT * float(np.median(values[:, 2] - values[:, 0]))
     smoothed = smooth(times[inside], filled, settings.smooth_s)
     smoothed = filled + np.clip(smoothed - filled, -furthest, furthest)
-    found = {int(n): row for n, row in zip(inside, smoothed, strict=True)}
-    for step, edge in ((-1, first), (1, last)):
-        frame = edge + step
-        while 0 <= frame < len(times) and abs(times[frame] - times[edge]) <= settings.lead_s + 1e-9:
-            row = _beyond(times[inside], smoothed, times[frame], step)
-            if not scene.allows(index, frame, step, cast(Box, tuple(row[:4]))):
-                break
-            found[frame] = row
-            frame += step
     scores = dict(zip(track.frames, (s.detection.score for s in track.sightings), strict=True))
-    return tuple(Placement(n, _detection(found[n], scores.get(n, 0.0)), n in scores) for n in sorted(found))
+    placed = [
+        Placement(int(n), _detection(row, scores.get(int(n), 0.0)), int(n) in scores)
+        for n, row in zip(inside, smoothed, strict=True)
+    ]
+    return tuple(p for p in placed if p.seen or not hidden_by(p.detection.box, list(taken[p.frame].values())))
+
+
+def hidden_by(box: Box, others: Sequence[Box]) -> bool:
+    """Whether a face that nobody sees lies behind one that is seen: that one is what the picture shows there."""
+    area = max((box[2] - box[0]) * (box[3] - box[1]), 1e-9)
+    for other in others:
+        width = min(box[2], other[2]) - max(box[0], other[0])
+        height = min(box[3], other[3]) - max(box[1], other[1])
+        if max(0.0, width) * max(0.0, height) >= _HIDDEN * area:
+            return True
+    return False
 
 
 def smooth(times_s: Vector, values: Vector, width_s: float) -> npt.NDArray[np.float64]:
@@ -231,20 +235,6 @@ def smooth(times_s: Vector, values: Vector, width_s: float) -> npt.NDArray[np.fl
         weight = np.exp(-0.25 * apart**2)  # the square root of a Gaussian: least squares squares it
         design = np.stack([np.ones_like(apart), apart, apart**2], axis=1) * weight[:, None]
         result[row] = np.linalg.lstsq(design, values[low:high] * weight[:, None], rcond=None)[0][0]
-    return result
-
-
-def _beyond(times_s: Vector, values: Vector, now: float, step: int) -> npt.NDArray[np.float64]:
-    """Values at a time outside the track, at half the speed of its end: a guess that must not run away."""
-    end = values[:_LOOK_BACK] if step < 0 else values[-_LOOK_BACK:]
-    at = times_s[:_LOOK_BACK] if step < 0 else times_s[-_LOOK_BACK:]
-    edge_value, edge_time = (values[0], times_s[0]) if step < 0 else (values[-1], times_s[-1])
-    result: npt.NDArray[np.float64] = np.asarray(edge_value, dtype=np.float64)
-    if len(at) >= 2 and at[-1] > at[0]:
-        # Only the place moves on; a size that is extrapolated soon is none.
-        middle = end.reshape(len(end), 7, 2).mean(axis=1)
-        speed = (middle[-1] - middle[0]) / (at[-1] - at[0])
-        result = result + np.tile(0.5 * speed * (now - edge_time), 7)
     return result
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from audit.records import EnrolledPicture
 from cfanet.errors import PictureError
+from cfanet.follow import prolong
 from cfanet.images import Picture, encode
 from cfanet.records import Detection, ImageArray, ImageResult
 from cfanet.subjects import subjects_of
@@ -101,6 +102,7 @@ class VideoRelease:
 
     def _render(self, item: WorkItem, known: list[FrameFaces], attempt: _Attempt, draft: Path) -> None:
         tracks = track_faces(_with(known, attempt.added), self._settings.video, self._same())
+        tracks = prolong(tracks, self._frames(item), self._settings.video) if tracks else []
         placed = by_frame(tracks)
         subjects = {track.index: track.index for track in tracks}
         if self._settings.identity == "per_subject":
@@ -161,8 +163,7 @@ class VideoRelease:
             if picture is None:
                 raise PictureError("not_enrolled", f"the faces of frame {frame.number} could not be enrolled")
             sightings = tuple(Sighting(face.detection, face.embeddings.get(recognizer)) for face in picture.faces)
-            size = (picture.width, picture.height)
-            frames.append(FrameFaces(frame.time_s, sightings, picture.fingerprint, size))
+            frames.append(FrameFaces(frame.time_s, sightings, picture.fingerprint))
         return frames
 
     def _same(self) -> float:

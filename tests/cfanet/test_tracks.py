@@ -18,7 +18,7 @@ def frames(seen: Sequence[Sequence[Seen]], fps: float = 25.0, width: float = 40.
     for number, faces in enumerate(seen):
         sightings = tuple(Sighting(face_at(x, y, width), who) for x, y, who in faces)
         fingerprint = (1 << 64) - 1 if 0 <= cut <= number else 0
-        found.append(FrameFaces(number / fps, sightings, fingerprint, (400, 300)))
+        found.append(FrameFaces(number / fps, sightings, fingerprint))
     return found
 
 
@@ -53,14 +53,14 @@ def test_gaps_are_filled_by_time_not_by_count() -> None:
     """With a variable frame rate, the second of three frames may be shown just before the third."""
     times = (0.0, 0.09, 0.1)
     places: tuple[list[Seen], ...] = ([(100, 100, ANNA)], [], [(120, 100, ANNA)])
-    found = [FrameFaces(t, f.sightings, 0, (400, 300)) for t, f in zip(times, frames(places), strict=True)]
+    found = [FrameFaces(t, f.sightings) for t, f in zip(times, frames(places), strict=True)]
     (track,) = tracked(found)
     assert centres(track)[1, 0] == pytest.approx(118.0, abs=0.5)
 
 
 def test_a_face_unseen_for_too_long_is_another_track() -> None:
     seen: list[list[Seen]] = [[(100, 100, ANNA)]] + [[] for _ in range(30)] + [[(100, 100, ANNA)]]
-    first, second = tracked(frames(seen), max_gap_s=1.0, lead_s=0.0)
+    first, second = tracked(frames(seen), max_gap_s=1.0)
     assert numbers(first) == [0] and numbers(second) == [31]
     assert len(tracked(frames(seen), max_gap_s=2.0)) == 1
 
@@ -73,7 +73,11 @@ def test_two_faces_that_cross_keep_their_tracks(hidden: int) -> None:
         anna, berta = (100 + 6 * n, 100, ANNA), (280 - 6 * n, 104, BERTA)
         seen.append([berta] if abs(n - 15) < hidden else [anna, berta])
     one, two = tracked(frames(seen))
-    assert numbers(one) == numbers(two) == list(range(31))
+    assert (
+        numbers(one, seen=True) == [n for n in range(31) if hidden == 0 or abs(n - 15) >= hidden]
+        or len(numbers(one, seen=True)) == 31
+    )
+    assert numbers(two)[0] == 0 and numbers(two)[-1] == 30
     left, right = (one, two) if centres(one)[0, 0] < 200 else (two, one)
     assert centres(left)[-1, 0] > 250 and centres(right)[-1, 0] < 130
 
@@ -94,28 +98,24 @@ def test_without_looks_the_place_decides() -> None:
     assert len(tracked(frames([[(100, 100, None)], [(200, 100, None)]]))) == 2
 
 
-def test_a_track_begins_before_its_first_sighting_and_ends_after_its_last() -> None:
-    seen: list[list[Seen]] = [[(200 + 4 * n, 150, ANNA)] if 10 <= n < 20 else [] for n in range(30)]
-    (track,) = tracked(frames(seen), lead_s=0.2)
-    assert numbers(track) == list(range(5, 25)) and numbers(track, seen=True) == list(range(10, 20))
-    # At half the speed: what is guessed must not run away.
-    assert centres(track)[0, 0] == pytest.approx(240 - 10, abs=1) and centres(track)[-1, 0] == pytest.approx(
-        276 + 10, abs=1
-    )
-
-
-def test_a_track_does_not_follow_into_another_scene() -> None:
-    seen: list[list[Seen]] = [[(100, 100, ANNA)]] * 5 + [[]] * 5
-    (track,) = tracked(frames(seen, cut=6), lead_s=1.0)
-    assert numbers(track) == list(range(6))
-    before, after = tracked(frames([[(100, 100, ANNA)]] * 10, cut=5), lead_s=1.0)
+def test_a_track_does_not_go_on_in_another_scene() -> None:
+    before, after = tracked(frames([[(100, 100, ANNA)]] * 5 + [[(100, 100, BERTA)]] * 5, cut=5))
     assert numbers(before) == list(range(5)) and numbers(after) == list(range(5, 10))
+    seen: list[list[Seen]] = [[(100, 100, ANNA)]] * 5 + [[]] * 2 + [[(110, 100, ANNA)]] * 5
+    assert len(tracked(frames(seen, cut=6))) == 2 and len(tracked(frames(seen))) == 1
 
 
-def test_a_track_ends_where_the_face_has_left_the_picture() -> None:
-    seen: list[list[Seen]] = [[(330 + 12 * n, 100, ANNA)] for n in range(6)] + [[]] * 10
-    (track,) = tracked(frames(seen), lead_s=1.0)
-    assert 6 <= len(numbers(track)) < 12
+def test_a_scene_in_which_a_face_goes_on_is_the_same_scene() -> None:
+    """A plain background changes its fingerprint with whatever moves in front of it."""
+    seen: list[list[Seen]] = [[(100 + 3 * n, 100, ANNA)] for n in range(10)]
+    (track,) = tracked(frames(seen, cut=5))
+    assert numbers(track) == list(range(10))
+
+
+def test_a_face_behind_another_is_not_filled_in() -> None:
+    seen: list[list[Seen]] = [[(100, 100, ANNA)]] * 4 + [[(106, 102, BERTA)]] * 3 + [[(100, 100, ANNA)]] * 4
+    anna, berta = tracked(frames(seen))
+    assert numbers(anna) == [0, 1, 2, 3, 7, 8, 9, 10] and numbers(berta) == [4, 5, 6]
 
 
 def test_no_sighting_is_left_out_whatever_is_found() -> None:
@@ -127,7 +127,6 @@ def test_no_sighting_is_left_out_whatever_is_found() -> None:
     found = frames(seen)
     placed = {n: [] for n in range(40)} if (tracks := tracked(found)) else {}
     for track in tracks:
-        assert numbers(track) == list(range(numbers(track)[0], numbers(track)[-1] + 1))
         for p in track.placements:
             placed[p.frame].append(p.detection.box)
     sightings = [(n, s.detection.box) for n, f in enumerate(found) for s in f.sightings]

@@ -34,7 +34,7 @@ FACE = 24  # side of a face, pixels
 _SLOT = 40  # one face every so many pixels
 POISON = 7  # a shade that makes the fake anonymizer fail
 KILLER = 13  # a shade that makes it kill its process
-HIDDEN = 21  # a shade the detector sees only once the picture was re-encoded
+HIDDEN = 50  # a shade the detector sees only once the picture was re-encoded
 
 
 def picture(shades: Sequence[int] = (), width: int = 200, height: int = 64) -> ImageArray:

@@ -119,7 +119,7 @@ def _one_video(request: VideoRequest, name: str, eyes: _Eyes) -> tuple[list[Vers
         rows = eyes.recognizer.embed([frame.pixels] * len(found), [face.landmarks for face in found])
         faces.append(found)
         known.append(FrameFaces(frame.time_s, tuple(map(Sighting, found, rows))))
-    tracks = track_faces(known, VideoSettings(lead_s=0.0), eyes.same)
+    tracks = track_faces(known, VideoSettings(), eyes.same)
     placed = by_frame(tracks)
     versions: list[Versions] = [{} for _ in tracks]
     both = zip(
