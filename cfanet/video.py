@@ -7,35 +7,16 @@ pass either: the face stays one and the same person wherever it can, and never b
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
-from cfanet.assigned import Assigned, Target
+from cfanet.assigned import Assigned, Target, TrackAnonymizer
 from cfanet.config import AnonymizeSettings
 from cfanet.records import Box, Detection, FaceDecision, ImageArray, ImageResult
 from cfanet.tracks import Placement, Track
 from cfanet.video_file import Frame
 
 _AROUND = 1.0  # in sides of the face: what of a frame is kept for trying an identity on it
-
-
-class TrackAnonymizer(Protocol):
-    """What a video needs of `cfanet.anonymizer.Anonymizer`."""
-
-    def targets(
-        self, images: Sequence[ImageArray], detections: Sequence[Detection], name: str, index: int
-    ) -> list[tuple[Target, ...]]:
-        """New identities for one person of whom several pictures are given, one tuple an attempt."""
-        ...
-
-    def run_assigned(self, image: ImageArray, name: str, assigned: Sequence[Assigned]) -> ImageResult:
-        """Give the faces of a picture the identities chosen for them."""
-        ...
-
-    def seed_id(self, name: str, index: int) -> str:
-        """Name of the seed of a track."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from audit.second_detector import SecondDetector
+from cfanet.assigned import TrackAnonymizer
 from cfanet.errors import ConfigError
 from cfanet.records import Detection, Detector, ImageArray, ImageResult, Recognizer
 from cfanet.search import References
 from cfanet.seeds import SeedKey
-from cfanet.video import TrackAnonymizer
 from jobs.config import ReleaseConfig
 
 

@@ -7,16 +7,19 @@ import pytest
 
 from cfanet.records import ImageArray
 from cfanet.video_file import Frame, read_frames
+from jobs.anonymize import AnonymizeWorker
 from jobs.config import ReleaseConfig
 from jobs.ledger import read_ledger
 from jobs.manifest import read_manifest
 from jobs.progress import Progress
+from jobs.quarantine import read_quarantine
 from jobs.release import Outcome, anonymize, release
 from jobs.storage import open_storage
 from tests.cfanet.clips import UNEVEN_S, pan, sound_of, write_clip
 from tests.cfanet.portraits import eileen_collins
 from tests.jobs.fakes import FACE, HIDDEN, POISON, FakeTools, folder_digest, picture
 from tests.jobs.s3 import Bucket, moto_server, variables
+from tests.jobs.test_withhold import _failing
 
 pytestmark = pytest.mark.usefixtures("inline")
 Make = Callable[..., ReleaseConfig]
@@ -139,6 +142,21 @@ def test_a_failing_network_withholds_the_video(
     with pytest.raises(RuntimeError, match="poison"):
         anonymize(make_config(), quiet, FakeTools)
     assert list(open_storage(str(tmp_path / "released")).list()) == []
+
+
+def test_a_video_that_kills_every_worker_is_withheld_unread(
+    source: Path, tmp_path: Path, make_config: Make, quiet: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bad", "good"):
+        write_clip(source / f"{name}.mp4", shown([40], [40]))
+    _failing(monkeypatch, AnonymizeWorker, poison=True, shards=("bad.mp4",))
+    outcome = run(make_config(run__max_withheld=0.5), quiet)
+    assert outcome.verdict is not None and outcome.verdict.passed, outcome.verdict.reasons
+    destination = open_storage(str(tmp_path / "released"))
+    assert {entry.path for entry in destination.list()} == {"good.mp4", "RELEASE.json"}
+    (withheld,) = read_quarantine(destination, "bad.mp4")
+    assert (withheld.key, withheld.reason) == ("bad.mp4:(all)", "not_read")
+    assert outcome.run.withheld_shards == ["bad.mp4"]
 
 
 def test_a_repeated_run_does_nothing_and_a_key_repeats_the_bytes(
