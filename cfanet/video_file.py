@@ -6,6 +6,7 @@ its end is a PictureError, and so is one of which anything is missing.
 """
 
 import itertools
+import logging
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -154,13 +155,14 @@ def _complaints() -> "Iterator[list[tuple[int, str, str]]]":
     """What FFmpeg calls an error while the block runs: often the only sign that it left something out."""
     import av.logging
 
-    before = av.logging.get_level()
+    # Never lowered again: another video may still be open.
     av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture() as found:
-            yield found
-    finally:
-        av.logging.set_level(before)
+    logging.getLogger("libav").addHandler(_NOWHERE)
+    with av.logging.Capture() as found:
+        yield found
+
+
+_NOWHERE = logging.NullHandler()  # errors are raised, not printed
 
 
 def _decoded(
