@@ -2,7 +2,7 @@
 # pyproject.toml or constraints.txt changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench results clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -32,6 +32,12 @@ check: $(STAMP)  ## lint, format, types, import rules, and the docs in step with
 
 bench: $(STAMP)  ## measurements: pictures per second, memory, time per stage
 	$(PY) -m benchmarks
+
+DATA ?= ../shared/data
+RECOGNIZER ?= torchscript:../shared/models/mobilefacenet-casia-arcface.torchscript.pt
+results: $(STAMP)  ## every table and figure of docs/RESULTS.md, from the shipped generator and DATA; goes on where it stopped
+	$(VENV)/bin/cfanet evaluate results '$(DATA)/lfw-dev-*.tar' --pairs $(DATA)/lfw-dev-pairs.csv \
+		--recognizer dlib --recognizer $(RECOGNIZER) --out runs/evaluation $(RESULTS)
 
 clean:  ## remove the environment, caches and what demo and bench wrote
 	rm -rf $(VENV) cfanet-demo bench-out build *.egg-info .mypy_cache .pytest_cache .ruff_cache

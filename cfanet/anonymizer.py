@@ -8,18 +8,20 @@ Fail closed: a face that cannot be processed is never passed through.
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cfanet.align import Matrix, crop_points, similarity_transform, warp
+from cfanet.align import Matrix, crop_points, similarity_transform, transform_points, warp
 from cfanet.assigned import Assigned, Target
+from cfanet.borrowed import FaceSource, face_source
 from cfanet.config import AnonymizeSettings
 from cfanet.detect import MTCNNDetector
+from cfanet.fixed_kernel import fixed_kernel
 from cfanet.hypersphere import normalise
-from cfanet.identity import IDENTITY_BRANCH, IdentityBranch, angle_of_attempt, propose
+from cfanet.identity import IDENTITY_BRANCH, IdentityBranch, angle_of_attempt, directions, propose
 from cfanet.obscure import ObscureKind, obscure
 from cfanet.paste import Patch, paste
 from cfanet.recognizers import load_recognizer
@@ -53,10 +55,11 @@ class Parts:
     settings: AnonymizeSettings
     key: SeedKey
     detector: Detector
-    generator: TrainedGenerator | None  # None for the methods that only obscure
+    generator: TrainedGenerator | None  # of cfa; None for the others
     recognizers: Mapping[str, Recognizer]  # the loop's
     galleries: Mapping[str, References]  # by recognizer; may be empty
     device: str = "cpu"
+    borrowed: FaceSource | None = None  # of the methods that borrow faces
 
 
 @dataclass(eq=False)
@@ -69,6 +72,7 @@ class _Face:
     seed_id: str
     refusal: str = ""  # why nothing can be generated for it
     matrix: Matrix | None = None  # None where nothing can be generated
+    crop: Tensor | None = None  # (1, 3, R, R), with content and z_id what the generator needs
     content: Tensor | None = None
     z_id: Tensor | None = None
     originals: dict[str, np.ndarray] = field(default_factory=dict)
@@ -97,9 +101,11 @@ class Anonymizer:
 
     @property
     def model_digest(self) -> str:
-        """SHA-256 of the generator, or of the obscuring method's name."""
+        """SHA-256 of the generator, or of the method's name and what it borrows from."""
         if self._parts.generator is not None:
             return self._parts.generator.digest
+        if self._parts.borrowed is not None:
+            return hashlib.sha256(f"{self._settings.method}:{self._parts.borrowed.digest}".encode()).hexdigest()
         return hashlib.sha256(self._settings.method.encode()).hexdigest()
 
     @property
@@ -126,6 +132,8 @@ class Anonymizer:
         if self._settings.method == "cfa":
             self._encode(faces, images)
             self._replace(faces, images, ids)
+        elif self._parts.borrowed is not None:
+            self._borrow(faces, images, ids)
         grouped: list[list[_Face]] = [[] for _ in images]
         for face in faces:
             grouped[face.picture].append(face)
@@ -147,15 +155,8 @@ class Anonymizer:
         vectors = [face.z_id for face in faces if face.z_id is not None]
         if not vectors:
             return []
-        origin, angles = normalise(torch.stack(vectors).mean(0)), self._angles()
-        several = []
-        for attempt in range(len(angles)):
-            found = []
-            for angle in sorted(set(angles[attempt:])):
-                rng = self._parts.key.generator(name, index, attempt)  # the same each time: the same direction
-                found.append(Target(angle, propose(origin, self._generator().spread, angle, rng)))
-            several.append(tuple(found))
-        return several
+        origin, key = normalise(torch.stack(vectors).mean(0)), self._parts.key
+        return directions(origin, self._generator().spread, self._angles(), lambda n: key.generator(name, index, n))
 
     @torch.inference_mode()
     def run_assigned(self, image: ImageArray, name: str, assigned: Sequence[Assigned]) -> ImageResult:
@@ -166,6 +167,9 @@ class Anonymizer:
             able = [face for face in faces if targets[face.index]]
             self._encode(able, [image])
             self._try(able, [image], lambda face, attempt: dict(enumerate(targets[face.index])).get(attempt))
+        elif self._parts.borrowed is not None:
+            able = [face for face in faces if not face.refusal]
+            self._borrow(able, [image], [assigned[0].video] if assigned else [name])
         return self._finish(image, name, faces)
 
     def seed_id(self, name: str, index: int) -> str:
@@ -187,10 +191,8 @@ class Anonymizer:
                 left.append(found)
         return left
 
-    def _encode(self, faces: list[_Face], images: Sequence[ImageArray]) -> None:
-        """Align every face and take its content, its identity vector and the recognizers' view of it."""
-        generator = self._generator()
-        size = generator.network.config.resolution
+    def _align(self, faces: list[_Face], size: int) -> list[_Face]:
+        """The faces that can be replaced, each with its matrix onto a crop of `size` pixels."""
         for face in faces:
             if face.box[2] - face.box[0] < self._settings.min_replace_px:
                 face.refusal = "too small to be judged"
@@ -199,13 +201,29 @@ class Anonymizer:
                 face.matrix = similarity_transform(face.detection.landmarks, crop_points(size))
             except ValueError:
                 face.refusal = "no alignment"
-        aligned = [face for face in faces if face.matrix is not None]
+        return [face for face in faces if face.matrix is not None]
+
+    def _borrow(self, faces: list[_Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
+        """Give every face one of the borrowed ones, at once and unseen: these methods have no loop."""
+        source = _known(self._parts.borrowed)
+        for face in self._align(faces, source.size):
+            matrix = _known(face.matrix)
+            crop = warp(images[face.picture], matrix, (source.size, source.size))
+            points = torch.from_numpy(transform_points(matrix, face.detection.landmarks)).float()
+            rng = self._parts.key.generator(ids[face.picture], face.index, 0)
+            face.attempts, face.patch = 1, Patch(source.face(crop, points, rng), matrix)
+
+    def _encode(self, faces: list[_Face], images: Sequence[ImageArray]) -> None:
+        """Align every face and take its content, its identity vector and the recognizers' view of it."""
+        generator = self._generator()
+        size = generator.network.config.resolution
+        aligned = self._align(faces, size)
         crops = [warp(images[face.picture], _known(face.matrix), (size, size)) for face in aligned]
         for start in range(0, len(aligned), self._batch):
             batch = aligned[start : start + self._batch]
             content, z_id = generator.network.encode(self._stack(crops[start : start + self._batch]))
-            for face, code, vector in zip(batch, content, z_id, strict=False):
-                face.content, face.z_id = code, vector.cpu()
+            for face, crop, code, vector in zip(batch, crops[start:], content, z_id, strict=False):
+                face.crop, face.content, face.z_id = crop, code, vector.cpu()
         for name, recognizer in self._parts.recognizers.items():
             for face in aligned:
                 face.originals[name] = recognizer.embed([images[face.picture]], [face.detection.landmarks])[0]
@@ -237,7 +255,7 @@ class Anonymizer:
             targets = [target(face, attempt) for face in pending]
             pending = [face for face, found in zip(pending, targets, strict=True) if found is not None]
             targets_left = [found for found in targets if found is not None]
-            crops = self._decode([_known(face.content) for face in pending], [found.vector for found in targets_left])
+            crops = self._decode(pending, [found.vector for found in targets_left])
             attempt += 1
             for face, found, crop in zip(pending, targets_left, crops, strict=True):
                 face.attempts, face.requested_deg = attempt, found.angle_deg
@@ -247,15 +265,18 @@ class Anonymizer:
                     face.patch = patch
             pending = [face for face in pending if face.patch is None]
 
-    def _decode(self, contents: list[Tensor], targets: list[Tensor]) -> list[Tensor]:
+    def _decode(self, faces: list[_Face], targets: list[Tensor]) -> list[Tensor]:
         """Decode in batches of a fixed size, so that a face's pixels do not depend on how many there are."""
-        crops: list[Tensor] = []
-        for start in range(0, len(contents), self._batch):
-            content = self._stack([c[None] for c in contents[start : start + self._batch]])
-            identity = self._stack([t[None] for t in targets[start : start + self._batch]])
-            decoded = self._generator().network.decode(content, identity).float().cpu()
-            crops += [crop[None] for crop in decoded[: len(contents) - start]]
-        return crops
+        made: list[Tensor] = []
+        for start in range(0, len(faces), self._batch):
+            batch = faces[start : start + self._batch]
+            crops = self._stack([_known(face.crop) for face in batch])
+            content = self._stack([_known(face.content)[None] for face in batch])
+            identity = self._stack([_known(face.z_id)[None] for face in batch])
+            goal = self._stack([target[None] for target in targets[start : start + self._batch]])
+            moved = self._generator().network.move(crops, content, identity, goal).float().cpu()
+            made += [crop[None] for crop in moved[: len(batch)]]
+        return made
 
     def _judge(self, face: _Face, candidate: ImageArray) -> None:
         """Compare the pasted face with its original and with the gallery, by every recognizer of the loop."""
@@ -289,7 +310,7 @@ class Anonymizer:
             return ImageResult(name, ImageStatus.QUARANTINED, detail, None, records)
         result = paste(image, [face.patch for face in faces if face.patch is not None])
         for face in failed:
-            result = obscure(result, face.box, self._obscurer)
+            result = self._cover(result, face.box)
         records = tuple(
             self._record(face, FaceDecision.REPLACED if face.patch is not None else FaceDecision.OBSCURED)
             for face in faces
@@ -299,27 +320,34 @@ class Anonymizer:
         return ImageResult(name, status, detail, result, records)
 
     def _record(self, face: _Face, decision: FaceDecision) -> FaceRecord:
-        detail = ""
-        if decision != FaceDecision.REPLACED and self._settings.method == "cfa":
-            detail = face.refusal or "did not pass the loop"
+        gave_up = self._replaces and decision != FaceDecision.REPLACED
         return FaceRecord(
             face_index=face.index,
             box=face.box,
             detector=self._parts.detector.name,
             detector_score=face.detection.score,
-            method=self._settings.method if decision == FaceDecision.REPLACED else self._obscurer,
+            method=self._settings.obscurer if gave_up else self._settings.method,
             decision=decision,
             attempts=face.attempts,
             requested_angle_deg=face.requested_deg,
             measured_angle_deg=face.measured_deg,
             seed_id=face.seed_id,
             comparisons=face.comparisons,
-            detail=detail,
+            detail=(face.refusal or "did not pass the loop") if gave_up else "",
         )
 
     @property
-    def _obscurer(self) -> ObscureKind:
-        return self._settings.obscurer if self._settings.method == "cfa" else self._settings.method
+    def _replaces(self) -> bool:
+        """Whether the method gives new faces; the others only obscure."""
+        return self._settings.method == "cfa" or self._parts.borrowed is not None
+
+    def _cover(self, image: ImageArray, box: Box) -> ImageArray:
+        """The picture with one face obscured, by the method itself where it is one that obscures."""
+        method = self._settings.method
+        if method == "fixed-blur" or method == "fixed-pixelate":
+            return fixed_kernel(image, box, method, self._settings.fixed_kernel_px)
+        kinds: tuple[ObscureKind, ...] = get_args(ObscureKind)
+        return obscure(image, box, next((kind for kind in kinds if kind == method), self._settings.obscurer))
 
     @property
     def _batch(self) -> int:
@@ -346,7 +374,8 @@ def build_anonymizer(
         known = IdentityBranch(_known(generator), device) if spec == IDENTITY_BRANCH else load_recognizer(spec, device)
         recognizers[known.name] = known
     detector = MTCNNDetector(settings.detector, device)
-    return Anonymizer(Parts(settings, key, detector, generator, recognizers, galleries, device))
+    parts = Parts(settings, key, detector, generator, recognizers, galleries, device, face_source(settings))
+    return Anonymizer(parts)
 
 
 def _known(value: T | None) -> T:

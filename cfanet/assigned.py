@@ -26,6 +26,7 @@ class Assigned:
     seed_id: str
     targets: tuple[Target, ...]  # tried in order; none: the face is obscured
     refusal: str = ""  # why there is none
+    video: str = ""  # what faces are borrowed by, so that a track keeps its donor
 
 
 class TrackAnonymizer(Protocol):

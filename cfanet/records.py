@@ -69,7 +69,7 @@ class FaceRecord:
     box: Box
     detector: str
     detector_score: float
-    method: str  # "cfa", "blur", "pixelate", "mask"
+    method: str  # the settings' method, or the obscurer
     decision: FaceDecision
     attempts: int
     requested_angle_deg: float | None  # between the original and the chosen identity vector

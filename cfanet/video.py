@@ -27,6 +27,10 @@ class Chosen:
     targets: tuple[Target, ...]  # the identity, and the same further away; none: obscured in every frame
     refusal: str = ""  # why there is none
 
+    def assigned(self, index: int, detection: Detection) -> Assigned:
+        """The same for one frame's face."""
+        return Assigned(index, detection, self.seed_id, self.targets, self.refusal)
+
 
 class VideoAnonymizer:
     """Chooses identities for tracks and puts them into frames. Frames are looked at one at a time."""
@@ -57,6 +61,8 @@ class VideoAnonymizer:
     def _choose(self, name: str, index: int, samples: list[tuple[ImageArray, Detection]]) -> Chosen:
         """The first identity that passes on every sample, or else the one that passes on most."""
         seed_id = self._anonymizer.seed_id(name, index)
+        if self._settings.method != "cfa":
+            return Chosen(seed_id, ())
         widths = [detection.box[2] - detection.box[0] for _, detection in samples]
         if np.median(widths) < self._settings.min_replace_px:
             return Chosen(seed_id, (), "too small to be judged")
@@ -84,7 +90,7 @@ class VideoAnonymizer:
     ) -> ImageResult:
         """One frame, done; `placed` are the faces in it by track, `hidden` what is obscured. Keys are face indices."""
         assigned = [
-            Assigned(index, placement.detection, chosen[index].seed_id, chosen[index].targets, chosen[index].refusal)
+            replace(chosen[index].assigned(index, placement.detection), video=name.rpartition(":")[0])
             for index, placement in sorted(placed.items())
         ]
         assigned += [Assigned(i, face, "", (), "seen only after encoding") for i, face in sorted(hidden.items())]

@@ -21,7 +21,7 @@ from cfanet.errors import CfanetError, ConfigError
 from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig, RunSettings
 from jobs.watchdog import watched_cluster
-from jobs.worker import JobContext, Worker
+from jobs.worker import StageContext, Worker
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -39,7 +39,7 @@ class ShardReport(Generic[R]):
     died: bool = False  # its worker process died on every try
 
 
-def run_stage(worker: type[Worker[R]], context: JobContext, items: Sequence[WorkItem]) -> Iterator[ShardReport[R]]:
+def run_stage(worker: type[Worker[R]], context: StageContext, items: Sequence[WorkItem]) -> Iterator[ShardReport[R]]:
     """Run a worker class over items; yields one report an item, as they finish, and never loses one.
 
     A configuration or weights error in a worker's constructor is raised: no item could have succeeded.
@@ -57,7 +57,7 @@ def run_stage(worker: type[Worker[R]], context: JobContext, items: Sequence[Work
         yield ShardReport(shard, None, f"its worker process died {tries} times (out of memory, perhaps)", True, True)
 
 
-def _rows(worker: type[Worker[R]], context: JobContext, items: Sequence[WorkItem]) -> Iterator[dict[str, Any]]:
+def _rows(worker: type[Worker[R]], context: StageContext, items: Sequence[WorkItem]) -> Iterator[dict[str, Any]]:
     rows = [{"item": pickle.dumps(item)} for item in items]
     # One item at a time: a second one waiting at a worker that dies would lose its tries to the first.
     size = min(_workers(context.config.run), len(items))
@@ -97,7 +97,7 @@ def _resources(run: RunSettings) -> dict[str, Any]:
 class _ShardActor:
     """Adapts a Worker to Ray Data: batches of one row in, batches of one row out, errors as values."""
 
-    def __init__(self, worker: type[Worker[Any]], context: JobContext) -> None:
+    def __init__(self, worker: type[Worker[Any]], context: StageContext) -> None:
         import torch
 
         # Fixed, so that sums are rounded alike whatever the number of workers.

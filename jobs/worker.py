@@ -1,7 +1,7 @@
 """What a stage of the job is made of: a worker class, and the facts every worker of a run is given."""
 
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from cfanet.seeds import SeedKey
 from jobs.codecs.shard import WorkItem
@@ -12,10 +12,16 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class JobContext:
-    """What every worker of a run is given."""
+class StageContext:
+    """What every worker of any job is given."""
 
     config: ReleaseConfig
+
+
+@dataclass(frozen=True)
+class JobContext(StageContext):
+    """What every worker of a release is given."""
+
     tools: type[Tools]
     key: SeedKey
     run_id: str
@@ -26,7 +32,7 @@ class JobContext:
 class Worker(Protocol[R_co]):
     """Loads its parts once, then processes work items one at a time."""
 
-    def __init__(self, context: JobContext) -> None: ...
+    def __init__(self, context: Any) -> None: ...  # the stage's own kind of StageContext
 
     def process(self, item: WorkItem) -> R_co:
         """Do the work of one item."""

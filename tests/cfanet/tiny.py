@@ -11,7 +11,15 @@ from cfanet.records import Detection, ImageArray, Landmarks
 from cfanet.weights import IdentitySpread, TrainedGenerator, save_generator
 
 CONFIG = GeneratorConfig(
-    resolution=32, identity_dim=16, content_size=8, content_channels=4, style_dim=16, width=8, max_width=16
+    resolution=32,
+    identity_dim=16,
+    content_size=8,
+    content_channels=4,
+    fine_channels=(),
+    style_dim=16,
+    width=8,
+    max_width=16,
+    detail=False,
 )
 THRESHOLDS = {1e-3: 0.5}
 

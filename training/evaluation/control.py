@@ -41,7 +41,8 @@ def evaluate_control(
     tables = [_curve(name, angles, curves[name], thresholds[name]) for name in bench.judges]
     tables.append(_summary(angles, curves, thresholds, target_tpr))
     notes = {"pictures without a subject": len(samples) - len(subjects), "identities per face and angle": identities}
-    return bench.write("control", tables, notes)
+    drawn = {"angles": np.array(angles), **{f"{name}|similarity": curves[name] for name in bench.judges}}
+    return bench.write("control", tables, notes, drawn)
 
 
 def angle_reaching(angles_deg: Sequence[float], tpr: Sequence[float], target: float) -> float | None:

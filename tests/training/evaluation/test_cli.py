@@ -11,7 +11,19 @@ from training.evaluation.cli import app
 
 def test_every_command_has_an_example_and_at_most_a_dozen_options() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    assert set(commands) == {"lfw", "quality", "control", "diversity", "attributes", "video"}
+    assert set(commands) == {
+        "lfw",
+        "quality",
+        "control",
+        "diversity",
+        "attributes",
+        "groups",
+        "scorecard",
+        "donors",
+        "ablation",
+        "results",
+        "video",
+    }
     for name, command in commands.items():
         assert f"Example: cfanet evaluate {name}" in command.epilog
         assert len(command.params) <= 12
