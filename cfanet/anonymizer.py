@@ -6,7 +6,7 @@ Fail closed: a face that cannot be processed is never passed through.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, get_args
 
@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from cfanet.align import Matrix, crop_points, similarity_transform, transform_points, warp
+from cfanet.assigned import Assigned, Target
 from cfanet.borrowed import FaceSource, face_source
 from cfanet.config import AnonymizeSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.fixed_kernel import fixed_kernel
-from cfanet.identity import IDENTITY_BRANCH, IdentityBranch, angle_of_attempt, propose
+from cfanet.hypersphere import normalise
+from cfanet.identity import IDENTITY_BRANCH, IdentityBranch, angle_of_attempt, directions, propose
 from cfanet.obscure import ObscureKind, obscure
 from cfanet.paste import Patch, paste
 from cfanet.recognizers import load_recognizer
@@ -136,6 +138,43 @@ class Anonymizer:
             grouped[face.picture].append(face)
         return [self._finish(*entry) for entry in zip(images, ids, grouped, strict=True)]
 
+    @torch.inference_mode()
+    def targets(
+        self, images: Sequence[ImageArray], detections: Sequence[Detection], name: str, index: int
+    ) -> list[tuple[Target, ...]]:
+        """New identities for one person of whom several pictures are given, one tuple an attempt at another identity.
+
+        Each tuple begins at the attempt's angle and goes on in the same direction, for pictures that need more. The
+        origin is the mean of the person's identity vectors. Empty where no face can be aligned, or nothing generates.
+        """
+        if self._settings.method != "cfa":
+            return []
+        faces = [_Face(n, index, detection, "") for n, detection in enumerate(detections)]
+        self._encode(faces, images)
+        vectors = [face.z_id for face in faces if face.z_id is not None]
+        if not vectors:
+            return []
+        origin, key = normalise(torch.stack(vectors).mean(0)), self._parts.key
+        return directions(origin, self._generator().spread, self._angles(), lambda n: key.generator(name, index, n))
+
+    @torch.inference_mode()
+    def run_assigned(self, image: ImageArray, name: str, assigned: Sequence[Assigned]) -> ImageResult:
+        """Give the faces of one (H, W, 3) uint8 RGB picture the identities chosen for them; the loop judges as ever."""
+        faces = [_Face(0, one.index, one.detection, one.seed_id, one.refusal) for one in assigned]
+        targets = {one.index: one.targets for one in assigned}
+        if self._settings.method == "cfa":
+            able = [face for face in faces if targets[face.index]]
+            self._encode(able, [image])
+            self._try(able, [image], lambda face, attempt: dict(enumerate(targets[face.index])).get(attempt))
+        elif self._parts.borrowed is not None:
+            able = [face for face in faces if not face.refusal]
+            self._borrow(able, [image], [assigned[0].video] if assigned else [name])
+        return self._finish(image, name, faces)
+
+    def seed_id(self, name: str, index: int) -> str:
+        """Name of the seed of a face or a track in the ledger."""
+        return self._parts.key.seed_id(name, index)
+
     def check_released(self, original: ImageArray, released: ImageArray, result: ImageResult) -> list[Detection]:
         """Look at what would be released: faces in it that lie in no replaced one, or whose pixels are as they were.
 
@@ -182,25 +221,41 @@ class Anonymizer:
                 face.originals[name] = recognizer.embed([images[face.picture]], [face.detection.landmarks])[0]
 
     def _replace(self, faces: list[_Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
-        """The closed loop over all faces that still have none."""
+        """The closed loop: every face has identities of its own."""
+        angles = self._angles()
+
+        def target(face: _Face, attempt: int) -> Target | None:
+            if attempt >= len(angles):
+                return None
+            rng = self._parts.key.generator(ids[face.picture], face.index, attempt)
+            vector = propose(_known(face.z_id), self._generator().spread, angles[attempt], rng)
+            return Target(angles[attempt], vector)
+
+        self._try(faces, images, target)
+
+    def _angles(self) -> list[float]:
         loop = self._settings.loop
+        return [angle_of_attempt(loop, self._settings.angle_deg, attempt) for attempt in range(loop.max_attempts)]
+
+    def _try(
+        self, faces: list[_Face], images: Sequence[ImageArray], target: Callable[[_Face, int], Target | None]
+    ) -> None:
+        """Give every face its targets in turn until one passes or none is left."""
         pending = [face for face in faces if face.matrix is not None]
-        for attempt in range(loop.max_attempts):
-            angle = angle_of_attempt(loop, self._settings.angle_deg, attempt)
-            targets = []
-            for face in pending:
-                rng = self._parts.key.generator(ids[face.picture], face.index, attempt)
-                targets.append(propose(_known(face.z_id), self._generator().spread, angle, rng))
-                face.attempts, face.requested_deg = attempt + 1, angle
-            crops = self._decode(pending, targets)
-            for face, crop in zip(pending, crops, strict=True):
+        attempt = 0
+        while pending:
+            targets = [target(face, attempt) for face in pending]
+            pending = [face for face, found in zip(pending, targets, strict=True) if found is not None]
+            targets_left = [found for found in targets if found is not None]
+            crops = self._decode(pending, [found.vector for found in targets_left])
+            attempt += 1
+            for face, found, crop in zip(pending, targets_left, crops, strict=True):
+                face.attempts, face.requested_deg = attempt, found.angle_deg
                 patch = Patch(crop, _known(face.matrix))
                 self._judge(face, paste(images[face.picture], [patch]))
-                if all(c.similarity < c.threshold - loop.margin for c in face.comparisons):
+                if all(c.similarity < c.threshold - self._settings.loop.margin for c in face.comparisons):
                     face.patch = patch
             pending = [face for face in pending if face.patch is None]
-            if not pending:
-                return
 
     def _decode(self, faces: list[_Face], targets: list[Tensor]) -> list[Tensor]:
         """Decode in batches of a fixed size, so that a face's pixels do not depend on how many there are."""

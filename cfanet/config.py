@@ -37,6 +37,22 @@ class LoopSettings(Section):
     on_failure: Literal["obscure", "quarantine"] = "obscure"
 
 
+class VideoSettings(Section):
+    """Faces of videos: how sightings become tracks, and what fills the frames between them."""
+
+    max_gap_s: float = Field(
+        1.0, ge=0.0, le=10.0, description="how long a face may go unseen between two sightings and be the same track"
+    )
+    lead_s: float = Field(
+        1.0, ge=0.0, le=5.0, description="how long a face is followed before its first and after its last sighting"
+    )
+    smooth_s: float = Field(0.08, ge=0.0, le=1.0, description="landmarks are smoothed over about this time, both ways")
+    samples: int = Field(
+        8, ge=1, le=64, description="frames of a track on which its new identity is tried before it is chosen"
+    )
+    sound: bool = Field(True, description="copy the sound; voices identify people too")
+
+
 class DonorSettings(Section):
     """Faces that k-same, k-same-eigen and donor-swap borrow from."""
 
@@ -56,6 +72,10 @@ class AnonymizeSettings(Section):
     method: Method = Field(
         "cfa", description="cfa, or one of those it is compared with; blur and the like only obscure"
     )
+    identity: Literal["per_face", "per_subject"] = Field(
+        "per_face",
+        description="per_subject: of one video, tracks that look like one person get one new face; pseudonymisation",
+    )
     generator: str = Field("default", description='"default" or the path of a .safetensors generator')
     angle_deg: float = Field(120.0, ge=0.0, le=180.0, description="angle between the original and the new identity")
     min_replace_px: float = Field(
@@ -68,3 +88,4 @@ class AnonymizeSettings(Section):
     fixed_kernel_px: int = Field(15, ge=3, le=255, description="of fixed-blur and fixed-pixelate, weak on purpose")
     detector: DetectorSettings = DetectorSettings()
     loop: LoopSettings = LoopSettings()
+    video: VideoSettings = VideoSettings()

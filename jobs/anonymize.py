@@ -13,6 +13,7 @@ from cfanet.images import Picture, decode, encode
 from cfanet.records import Detection, FaceDecision, ImageArray, ImageResult, ImageStatus
 from cfanet.search import References
 from jobs.codecs.shard import Member, Refusal, Sample, ShardWriter, WorkItem, unsafe_name
+from jobs.codecs.video import VideoCodec
 from jobs.gallery_store import GalleryStore
 from jobs.manifest import Manifest, delete_manifest
 from jobs.overlap import Behind, ahead, behind
@@ -20,6 +21,7 @@ from jobs.pictures import SourcePicture, enrolled_by_picture, looks_like_picture
 from jobs.plan import codec_for
 from jobs.record import ShardRecord
 from jobs.storage import open_storage
+from jobs.video import VideoRelease
 from jobs.worker import JobContext
 
 _EXTRA_PASSES = 2  # how often a face seen only in the encoded picture is added and the picture done again
@@ -85,6 +87,8 @@ class AnonymizeWorker:
         source, destination = open_storage(config.source.uri), open_storage(config.destination.uri)
         with self._gallery.shard(item.shard) as folder:
             enrolled = enrolled_by_picture(item, read_shard(folder, item.shard))
+        if item.format == VideoCodec.name:
+            return VideoRelease(self._context, self._anonymizer).process(item, enrolled)
         record = ShardRecord(item)
         # From here on the old manifest, if any, would describe files that are about to change.
         delete_manifest(destination, item.shard)

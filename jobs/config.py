@@ -10,12 +10,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from audit.config import AuditSettings
 from cfanet.config import AnonymizeSettings, Section
 from cfanet.errors import ConfigError, InputError
 from cfanet.images import IMAGE_EXTENSIONS
+from cfanet.video_file import VIDEO_EXTENSIONS
 
 _IDS = "shard and key"  # what a face's randomness and its reference are named after; another scheme, another digest
 
@@ -24,7 +25,8 @@ class SourceSettings(Section):
     """What is read."""
 
     uri: str = Field("", description="folder, or s3://bucket/prefix, of the originals")
-    format: Literal["auto", "webdataset", "parquet", "folder"] = "auto"
+    only: str = Field("", description="the one file of that folder that is read; set where `uri` names a video file")
+    format: Literal["auto", "webdataset", "parquet", "folder", "video"] = "auto"
     image_columns: tuple[str, ...] = Field(
         (), description="picture columns of Parquet; default: every column that is binary, or a struct with `bytes`"
     )
@@ -38,6 +40,16 @@ class SourceSettings(Section):
         description="fields of a sample's .json member that name groups (age band, skin tone): leak rates by group; "
         "they are written to the evidence",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _file_in_folder(cls, values: Any) -> Any:
+        """A video file is its folder, of which only that file is read."""
+        uri = str(values.get("uri", "")) if isinstance(values, dict) else ""
+        if uri.rpartition(".")[2].lower() not in VIDEO_EXTENSIONS or values.get("only"):
+            return values
+        folder, slash, name = uri.rpartition("/")
+        return {**values, "uri": folder if folder else slash or ".", "only": name}
 
 
 class DestinationSettings(Section):
@@ -60,6 +72,10 @@ class DestinationSettings(Section):
         for extension in cleaned:
             if extension.rpartition(".")[2] in IMAGE_EXTENSIONS:
                 raise ValueError(f"{extension!r} is a picture: pictures are anonymized, never copied")
+            if extension.rpartition(".")[2] in VIDEO_EXTENSIONS:
+                raise ValueError(
+                    f"{extension!r} is a video: videos are anonymized in a folder of their own, never copied"
+                )
         return cleaned
 
 

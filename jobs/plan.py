@@ -9,6 +9,7 @@ from cfanet.errors import ConfigError, InputError
 from jobs.codecs.folder import FolderCodec, extension_of, group_files
 from jobs.codecs.parquet import ParquetCodec, check_columns
 from jobs.codecs.shard import ShardCodec, WorkItem, is_picture_extension, printable, unsafe_name
+from jobs.codecs.video import VideoCodec, is_video, video_items
 from jobs.codecs.webdataset import WebDatasetCodec
 from jobs.config import ReleaseConfig
 from jobs.gallery_store import GalleryStore
@@ -44,6 +45,8 @@ def codec_for(name: str, config: ReleaseConfig) -> ShardCodec:
     """The codec of a format."""
     if name == ParquetCodec.name:
         return ParquetCodec(frozenset(config.destination.keep_members), config.source.image_columns)
+    if name == VideoCodec.name:
+        return VideoCodec(config.anonymize.max_megapixels)
     return WebDatasetCodec() if name == WebDatasetCodec.name else FolderCodec()
 
 
@@ -56,17 +59,24 @@ def read_source(config: ReleaseConfig, write: bool = True) -> tuple[str, tuple[W
     uri = config.source.uri
     storage = open_storage(uri)
     storage.check_source()
-    entries = [entry for entry in storage.list() if entry.path != RELEASE_FILE]
+    only = config.source.only
+    entries = [entry for entry in storage.list() if entry.path == only or (not only and entry.path != RELEASE_FILE)]
+    if only and not entries:
+        raise InputError(f"SRC {uri}/{only} does not exist: give a video file, or the folder of the dataset")
     found = {name: [e for e in entries if e.path.lower().endswith(end)] for name, end in _SHARD_ENDS.items()}
     found[FolderCodec.name] = [entry for entry in entries if is_picture_extension(extension_of(entry.path))]
+    found[VideoCodec.name] = [entry for entry in entries if is_video(entry.path)]
     name = config.source.format if config.source.format != "auto" else _recognise(uri, found)
     if not found[name]:
         raise InputError(f"SRC {uri} holds no {_word(name)}: set source.format, or give another folder")
+    if config.anonymize.identity == "per_subject" and name != VideoCodec.name:
+        raise ConfigError('anonymize.identity = "per_subject" is for videos: pictures get a new face each (per_face)')
     if name == FolderCodec.name:
         return name, tuple(group_files(entries, config.run.files_per_shard, _pseudonym(config, write))), {}
     if config.destination.rename != "keep":
         raise ConfigError(f"destination.rename = hmac is for folders of pictures, and SRC holds {_word(name)}s")
-    items, shards = _shard_items(uri, name, found[name]), {entry.path for entry in found[name]}
+    shards = {entry.path for entry in found[name]}
+    items = video_items(uri, found[name]) if name == VideoCodec.name else _shard_items(uri, name, found[name])
     codec = codec_for(name, config)
     if isinstance(codec, ParquetCodec):
         check_columns(codec, storage, items[0])
@@ -85,7 +95,9 @@ def _pseudonym(config: ReleaseConfig, write: bool) -> Callable[[str], str] | Non
 
 
 def _word(name: str) -> str:
-    return f"{_SHARD_ENDS[name]} shard" if name in _SHARD_ENDS else "picture"
+    if name in _SHARD_ENDS:
+        return f"{_SHARD_ENDS[name]} shard"
+    return "video" if name == VideoCodec.name else "picture"
 
 
 def _recognise(uri: str, found: Mapping[str, Sequence[Entry]]) -> str:
@@ -96,7 +108,9 @@ def _recognise(uri: str, found: Mapping[str, Sequence[Entry]]) -> str:
             f"{there[1]}, or separate them"
         )
     if not there:
-        raise InputError(f"SRC {uri} holds no .tar or .parquet shard and no picture: give the folder of the dataset")
+        raise InputError(
+            f"SRC {uri} holds no .tar or .parquet shard, no picture and no video: give the folder of the dataset"
+        )
     return there[0]
 
 
@@ -168,9 +182,10 @@ def _check_places(config: ReleaseConfig) -> None:
     source, destination, gallery = config.source.uri, config.destination.uri, config.gallery_uri
     if not destination:
         raise InputError("DST is missing: name the folder, or the s3:// address, for the released dataset")
-    if lies_inside(destination, source) or lies_inside(source, destination):
+    whole = not config.source.only  # of a single file, everything beside it may be used
+    if (whole and lies_inside(destination, source)) or lies_inside(source, destination):
         raise InputError(f"DST {destination} and SRC {source} lie inside each other: give a separate folder as DST")
-    for place, name in ((destination, "DST"), (source, "SRC")):
+    for place, name in ((destination, "DST"), *([(source, "SRC")] if whole else [])):
         if lies_inside(gallery, place):
             raise ConfigError(
                 f"run.gallery {gallery} lies inside {name}: it holds biometric data of the originals, keep it elsewhere"

@@ -223,6 +223,7 @@ def _run_info(run: Run, judges: Mapping[str, Recognizer]) -> RunInfo:
         config_json=canonical_json(config_record(config)),
         code_version=code_version(),
         key_fingerprint=",".join(run.key_fingerprints),
+        identity=config.anonymize.identity,
         models=tuple(models),
     )
 

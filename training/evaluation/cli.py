@@ -265,6 +265,23 @@ def donors(
     Console().print(f"{count} donors written to {file}", highlight=False, soft_wrap=True)
 
 
+@app.command(epilog="Example: cfanet evaluate video films/ --released films-released/ --out results")
+def video(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of the original videos.")],
+    released: Annotated[Path, typer.Option("--released", metavar="DST", help="What `cfanet release` made of it.")],
+    out: Out,
+    recognizer: Annotated[str, typer.Option("--recognizer", help="Recognizer that judges.")] = "dlib",
+    one_by_one: Annotated[
+        bool, typer.Option("--one-by-one", help="Also every frame anonymized by itself, to compare with.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=3, help="Use only so many frames of each video.")] = None,
+) -> None:
+    """Stability in time: identity, landmarks and brightness from frame to frame, beside the original's."""
+    from training.evaluation.video import VideoRequest, evaluate_video
+
+    _say(evaluate_video(VideoRequest(source, released, out, recognizer, limit, one_by_one)))
+
+
 def _say(paths: tuple[Path, Path]) -> None:
     console = Console()
     console.print(paths[1].read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)

@@ -22,6 +22,7 @@ def test_every_command_has_an_example_and_at_most_a_dozen_options() -> None:
         "donors",
         "ablation",
         "results",
+        "video",
     }
     for name, command in commands.items():
         assert f"Example: cfanet evaluate {name}" in command.epilog
