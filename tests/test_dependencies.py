@@ -15,7 +15,8 @@ NOT_IMPORTED = {
     "pytest-timeout": "a plugin",
 }
 OURS = {*PACKAGES, "benchmarks", "tests"}
-DISTRIBUTIONS = packages_distributions() | {"dlib": ["dlib-bin"]}  # its wheel does not list the module
+# dlib's wheel does not list the module; OpenCV comes with an extra that is not installed for the tests.
+DISTRIBUTIONS = packages_distributions() | {"dlib": ["dlib-bin"], "cv2": ["opencv-python"]}
 
 
 def normal(name: str) -> str:
