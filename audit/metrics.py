@@ -149,7 +149,7 @@ def measure(rows: RunRows, settings: AuditSettings) -> Measurements:
         names=findings_of(rows, "name"),
         near_duplicates=findings_of(rows, "near_duplicate"),
         strays=findings_of(rows, "stray"),
-        repeated_seeds=repeated_seeds(rows.faces),
+        repeated_seeds=repeated_seeds(rows.faces, rows.run.data_format == "video"),
         second_sees=_second_sees(recorded, confidence),
         attacks=attack_rates(rows.attacks, confidence),
     )

@@ -1,4 +1,4 @@
-"""`make bench`: one whole release, and where its time and memory went.
+"""`make bench`: a whole release and where its time and memory went; our pace beside deface's; the machinery's cost.
 
     python -m benchmarks [--source FOLDER] [--out FOLDER] [--workers N]
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machinery import show_throughput
+from benchmarks.side_by_side import show_side_by_side
 from cfanet.errors import CfanetError
 from jobs.config import load_config
 from jobs.demo import demo_pictures, write_dataset
@@ -67,6 +69,8 @@ def main() -> int:
         write_dataset(demo_pictures(), source)
     try:
         show(measure(source, given.out / "released", given.workers), Console())
+        show_side_by_side(source, Console())
+        show_throughput(0.1, Console())
     except CfanetError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -33,7 +33,7 @@ from cfanet.errors import CfanetError
 from cfanet.images import Picture, encode
 from cfanet.records import Embeddings
 from cfanet.search import References, pair_similarity
-from training.evaluation.anonymized import Maker, without_loop
+from training.evaluation.anonymized import Maker, PictureMaker, without_loop
 from training.evaluation.bench import Bench, Request, Subject, progress
 from training.evaluation.document import Cell, Table, write_document
 from training.evaluation.faces import Look
@@ -124,7 +124,7 @@ class Comparison:
         for subject, _, made in self.bench.release(self._maker(method), self.subjects, method):
             yield subject, made.photo, method != GENERATOR or made.replaced(subject.face)
 
-    def _maker(self, method: str) -> Maker:
+    def _maker(self, method: str) -> PictureMaker:
         if method == GENERATOR:
             return self.bench.maker("on", self.looks)
         settings = AnonymizeSettings.model_validate({"method": method})

@@ -6,18 +6,22 @@ Fail closed: a face that cannot be processed is never passed through.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cfanet.align import Matrix, crop_points, similarity_transform, warp
+from cfanet.align import Matrix, crop_points, similarity_transform, transform_points, warp
+from cfanet.assigned import Assigned, Target
+from cfanet.borrowed import FaceSource, face_source
 from cfanet.config import AnonymizeSettings
 from cfanet.detect import MTCNNDetector
-from cfanet.identity import IDENTITY_BRANCH, IdentityBranch, angle_of_attempt, propose
+from cfanet.fixed_kernel import fixed_kernel
+from cfanet.hypersphere import normalise
+from cfanet.identity import IDENTITY_BRANCH, IdentityBranch, angle_of_attempt, directions, propose
 from cfanet.obscure import ObscureKind, obscure
 from cfanet.paste import Patch, paste
 from cfanet.recognizers import load_recognizer
@@ -35,13 +39,12 @@ from cfanet.records import (
 )
 from cfanet.search import References, angle_deg, pair_similarity, search
 from cfanet.seeds import SeedKey
+from cfanet.unchanged import unchanged_faces
 from cfanet.weights import TrainedGenerator, load_generator
 
 T = TypeVar("T")
 
 _GPU_BATCH = 16
-_COVERED = 0.5  # share of a found face that must lie in a replaced one to count as the same face
-_UNCHANGED = 4.0  # mean absolute difference, of 255, below which a region is as it was (re-encoding gives 1 to 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +54,11 @@ class Parts:
     settings: AnonymizeSettings
     key: SeedKey
     detector: Detector
-    generator: TrainedGenerator | None  # None for the methods that only obscure
+    generator: TrainedGenerator | None  # of cfa; None for the others
     recognizers: Mapping[str, Recognizer]  # the loop's
     galleries: Mapping[str, References]  # by recognizer; may be empty
     device: str = "cpu"
+    borrowed: FaceSource | None = None  # of the methods that borrow faces
 
 
 @dataclass(eq=False)
@@ -67,6 +71,7 @@ class _Face:
     seed_id: str
     refusal: str = ""  # why nothing can be generated for it
     matrix: Matrix | None = None  # None where nothing can be generated
+    crop: Tensor | None = None  # (1, 3, R, R), with content and z_id what the generator needs
     content: Tensor | None = None
     z_id: Tensor | None = None
     originals: dict[str, np.ndarray] = field(default_factory=dict)
@@ -95,9 +100,11 @@ class Anonymizer:
 
     @property
     def model_digest(self) -> str:
-        """SHA-256 of the generator, or of the obscuring method's name."""
+        """SHA-256 of the generator, or of the method's name and what it borrows from."""
         if self._parts.generator is not None:
             return self._parts.generator.digest
+        if self._parts.borrowed is not None:
+            return hashlib.sha256(f"{self._settings.method}:{self._parts.borrowed.digest}".encode()).hexdigest()
         return hashlib.sha256(self._settings.method.encode()).hexdigest()
 
     @property
@@ -124,30 +131,60 @@ class Anonymizer:
         if self._settings.method == "cfa":
             self._encode(faces, images)
             self._replace(faces, images, ids)
+        elif self._parts.borrowed is not None:
+            self._borrow(faces, images, ids)
         grouped: list[list[_Face]] = [[] for _ in images]
         for face in faces:
             grouped[face.picture].append(face)
         return [self._finish(*entry) for entry in zip(images, ids, grouped, strict=True)]
+
+    @torch.inference_mode()
+    def targets(
+        self, images: Sequence[ImageArray], detections: Sequence[Detection], name: str, index: int
+    ) -> list[tuple[Target, ...]]:
+        """New identities for one person of whom several pictures are given, one tuple an attempt at another identity.
+
+        Each tuple begins at the attempt's angle and goes on in the same direction, for pictures that need more. The
+        origin is the mean of the person's identity vectors. Empty where no face can be aligned, or nothing generates.
+        """
+        if self._settings.method != "cfa":
+            return []
+        faces = [_Face(n, index, detection, "") for n, detection in enumerate(detections)]
+        self._encode(faces, images)
+        vectors = [face.z_id for face in faces if face.z_id is not None]
+        if not vectors:
+            return []
+        origin, key = normalise(torch.stack(vectors).mean(0)), self._parts.key
+        return directions(origin, self._generator().spread, self._angles(), lambda n: key.generator(name, index, n))
+
+    @torch.inference_mode()
+    def run_assigned(self, image: ImageArray, name: str, assigned: Sequence[Assigned]) -> ImageResult:
+        """Give the faces of one (H, W, 3) uint8 RGB picture the identities chosen for them; the loop judges as ever."""
+        faces = [_Face(0, one.index, one.detection, one.seed_id, one.refusal) for one in assigned]
+        targets = {one.index: one.targets for one in assigned}
+        if self._settings.method == "cfa":
+            able = [face for face in faces if targets[face.index]]
+            self._encode(able, [image])
+            self._try(able, [image], lambda face, attempt: dict(enumerate(targets[face.index])).get(attempt))
+        elif self._parts.borrowed is not None:
+            able = [face for face in faces if not face.refusal]
+            self._borrow(able, [image], [assigned[0].video] if assigned else [name])
+        return self._finish(image, name, faces)
+
+    def seed_id(self, name: str, index: int) -> str:
+        """Name of the seed of a face or a track in the ledger."""
+        return self._parts.key.seed_id(name, index)
 
     def check_released(self, original: ImageArray, released: ImageArray, result: ImageResult) -> list[Detection]:
         """Look at what would be released: faces in it that lie in no replaced one, or whose pixels are as they were.
 
         An empty list means the picture may go. Both pictures (H, W, 3) uint8 RGB of the same size.
         """
-        boxes = [face.box for face in result.faces]
-        left: list[Detection] = []
-        for found in self._parts.detector.detect_every(released):
-            hidden = any(_covered(found.box, box) >= _COVERED for box in boxes)
-            if hidden and _difference(original, released, found.box) >= _UNCHANGED:
-                continue
-            if not any(_covered(found.box, other.box) >= _COVERED for other in left):
-                left.append(found)
-        return left
+        replaced = [face.box for face in result.faces]
+        return unchanged_faces(self._parts.detector, original, released, replaced)
 
-    def _encode(self, faces: list[_Face], images: Sequence[ImageArray]) -> None:
-        """Align every face and take its content, its identity vector and the recognizers' view of it."""
-        generator = self._generator()
-        size = generator.network.config.resolution
+    def _align(self, faces: list[_Face], size: int) -> list[_Face]:
+        """The faces that can be replaced, each with its matrix onto a crop of `size` pixels."""
         for face in faces:
             if face.box[2] - face.box[0] < self._settings.min_replace_px:
                 face.refusal = "too small to be judged"
@@ -156,47 +193,82 @@ class Anonymizer:
                 face.matrix = similarity_transform(face.detection.landmarks, crop_points(size))
             except ValueError:
                 face.refusal = "no alignment"
-        aligned = [face for face in faces if face.matrix is not None]
+        return [face for face in faces if face.matrix is not None]
+
+    def _borrow(self, faces: list[_Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
+        """Give every face one of the borrowed ones, at once and unseen: these methods have no loop."""
+        source = _known(self._parts.borrowed)
+        for face in self._align(faces, source.size):
+            matrix = _known(face.matrix)
+            crop = warp(images[face.picture], matrix, (source.size, source.size))
+            points = torch.from_numpy(transform_points(matrix, face.detection.landmarks)).float()
+            rng = self._parts.key.generator(ids[face.picture], face.index, 0)
+            face.attempts, face.patch = 1, Patch(source.face(crop, points, rng), matrix)
+
+    def _encode(self, faces: list[_Face], images: Sequence[ImageArray]) -> None:
+        """Align every face and take its content, its identity vector and the recognizers' view of it."""
+        generator = self._generator()
+        size = generator.network.config.resolution
+        aligned = self._align(faces, size)
         crops = [warp(images[face.picture], _known(face.matrix), (size, size)) for face in aligned]
         for start in range(0, len(aligned), self._batch):
             batch = aligned[start : start + self._batch]
             content, z_id = generator.network.encode(self._stack(crops[start : start + self._batch]))
-            for face, code, vector in zip(batch, content, z_id, strict=False):
-                face.content, face.z_id = code, vector.cpu()
+            for face, crop, code, vector in zip(batch, crops[start:], content, z_id, strict=False):
+                face.crop, face.content, face.z_id = crop, code, vector.cpu()
         for name, recognizer in self._parts.recognizers.items():
             for face in aligned:
                 face.originals[name] = recognizer.embed([images[face.picture]], [face.detection.landmarks])[0]
 
     def _replace(self, faces: list[_Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
-        """The closed loop over all faces that still have none."""
+        """The closed loop: every face has identities of its own."""
+        angles = self._angles()
+
+        def target(face: _Face, attempt: int) -> Target | None:
+            if attempt >= len(angles):
+                return None
+            rng = self._parts.key.generator(ids[face.picture], face.index, attempt)
+            vector = propose(_known(face.z_id), self._generator().spread, angles[attempt], rng)
+            return Target(angles[attempt], vector)
+
+        self._try(faces, images, target)
+
+    def _angles(self) -> list[float]:
         loop = self._settings.loop
+        return [angle_of_attempt(loop, self._settings.angle_deg, attempt) for attempt in range(loop.max_attempts)]
+
+    def _try(
+        self, faces: list[_Face], images: Sequence[ImageArray], target: Callable[[_Face, int], Target | None]
+    ) -> None:
+        """Give every face its targets in turn until one passes or none is left."""
         pending = [face for face in faces if face.matrix is not None]
-        for attempt in range(loop.max_attempts):
-            angle = angle_of_attempt(loop, self._settings.angle_deg, attempt)
-            targets = []
-            for face in pending:
-                rng = self._parts.key.generator(ids[face.picture], face.index, attempt)
-                targets.append(propose(_known(face.z_id), self._generator().spread, angle, rng))
-                face.attempts, face.requested_deg = attempt + 1, angle
-            crops = self._decode([_known(face.content) for face in pending], targets)
-            for face, crop in zip(pending, crops, strict=True):
+        attempt = 0
+        while pending:
+            targets = [target(face, attempt) for face in pending]
+            pending = [face for face, found in zip(pending, targets, strict=True) if found is not None]
+            targets_left = [found for found in targets if found is not None]
+            crops = self._decode(pending, [found.vector for found in targets_left])
+            attempt += 1
+            for face, found, crop in zip(pending, targets_left, crops, strict=True):
+                face.attempts, face.requested_deg = attempt, found.angle_deg
                 patch = Patch(crop, _known(face.matrix))
                 self._judge(face, paste(images[face.picture], [patch]))
-                if all(c.similarity < c.threshold - loop.margin for c in face.comparisons):
+                if all(c.similarity < c.threshold - self._settings.loop.margin for c in face.comparisons):
                     face.patch = patch
             pending = [face for face in pending if face.patch is None]
-            if not pending:
-                return
 
-    def _decode(self, contents: list[Tensor], targets: list[Tensor]) -> list[Tensor]:
+    def _decode(self, faces: list[_Face], targets: list[Tensor]) -> list[Tensor]:
         """Decode in batches of a fixed size, so that a face's pixels do not depend on how many there are."""
-        crops: list[Tensor] = []
-        for start in range(0, len(contents), self._batch):
-            content = self._stack([c[None] for c in contents[start : start + self._batch]])
-            identity = self._stack([t[None] for t in targets[start : start + self._batch]])
-            decoded = self._generator().network.decode(content, identity).float().cpu()
-            crops += [crop[None] for crop in decoded[: len(contents) - start]]
-        return crops
+        made: list[Tensor] = []
+        for start in range(0, len(faces), self._batch):
+            batch = faces[start : start + self._batch]
+            crops = self._stack([_known(face.crop) for face in batch])
+            content = self._stack([_known(face.content)[None] for face in batch])
+            identity = self._stack([_known(face.z_id)[None] for face in batch])
+            goal = self._stack([target[None] for target in targets[start : start + self._batch]])
+            moved = self._generator().network.move(crops, content, identity, goal).float().cpu()
+            made += [crop[None] for crop in moved[: len(batch)]]
+        return made
 
     def _judge(self, face: _Face, candidate: ImageArray) -> None:
         """Compare the pasted face with its original and with the gallery, by every recognizer of the loop."""
@@ -230,7 +302,7 @@ class Anonymizer:
             return ImageResult(name, ImageStatus.QUARANTINED, detail, None, records)
         result = paste(image, [face.patch for face in faces if face.patch is not None])
         for face in failed:
-            result = obscure(result, face.box, self._obscurer)
+            result = self._cover(result, face.box)
         records = tuple(
             self._record(face, FaceDecision.REPLACED if face.patch is not None else FaceDecision.OBSCURED)
             for face in faces
@@ -240,27 +312,34 @@ class Anonymizer:
         return ImageResult(name, status, detail, result, records)
 
     def _record(self, face: _Face, decision: FaceDecision) -> FaceRecord:
-        detail = ""
-        if decision != FaceDecision.REPLACED and self._settings.method == "cfa":
-            detail = face.refusal or "did not pass the loop"
+        gave_up = self._replaces and decision != FaceDecision.REPLACED
         return FaceRecord(
             face_index=face.index,
             box=face.box,
             detector=self._parts.detector.name,
             detector_score=face.detection.score,
-            method=self._settings.method if decision == FaceDecision.REPLACED else self._obscurer,
+            method=self._settings.obscurer if gave_up else self._settings.method,
             decision=decision,
             attempts=face.attempts,
             requested_angle_deg=face.requested_deg,
             measured_angle_deg=face.measured_deg,
             seed_id=face.seed_id,
             comparisons=face.comparisons,
-            detail=detail,
+            detail=(face.refusal or "did not pass the loop") if gave_up else "",
         )
 
     @property
-    def _obscurer(self) -> ObscureKind:
-        return self._settings.obscurer if self._settings.method == "cfa" else self._settings.method
+    def _replaces(self) -> bool:
+        """Whether the method gives new faces; the others only obscure."""
+        return self._settings.method == "cfa" or self._parts.borrowed is not None
+
+    def _cover(self, image: ImageArray, box: Box) -> ImageArray:
+        """The picture with one face obscured, by the method itself where it is one that obscures."""
+        method = self._settings.method
+        if method == "fixed-blur" or method == "fixed-pixelate":
+            return fixed_kernel(image, box, method, self._settings.fixed_kernel_px)
+        kinds: tuple[ObscureKind, ...] = get_args(ObscureKind)
+        return obscure(image, box, next((kind for kind in kinds if kind == method), self._settings.obscurer))
 
     @property
     def _batch(self) -> int:
@@ -287,26 +366,10 @@ def build_anonymizer(
         known = IdentityBranch(_known(generator), device) if spec == IDENTITY_BRANCH else load_recognizer(spec, device)
         recognizers[known.name] = known
     detector = MTCNNDetector(settings.detector, device)
-    return Anonymizer(Parts(settings, key, detector, generator, recognizers, galleries, device))
+    parts = Parts(settings, key, detector, generator, recognizers, galleries, device, face_source(settings))
+    return Anonymizer(parts)
 
 
 def _known(value: T | None) -> T:
     assert value is not None, "asked for before it was computed"
     return value
-
-
-def _covered(found: Box, replaced: Box) -> float:
-    """Share of the box `found` that lies inside `replaced`."""
-    width = min(found[2], replaced[2]) - max(found[0], replaced[0])
-    height = min(found[3], replaced[3]) - max(found[1], replaced[1])
-    area = (found[2] - found[0]) * (found[3] - found[1])
-    return max(0.0, width) * max(0.0, height) / max(area, 1e-9)
-
-
-def _difference(original: ImageArray, released: ImageArray, box: Box) -> float:
-    """Mean absolute difference, of 255, inside a box clipped to the picture."""
-    left, top = max(0, int(box[0])), max(0, int(box[1]))
-    right, bottom = max(left + 1, int(np.ceil(box[2]))), max(top + 1, int(np.ceil(box[3])))
-    a = original[top:bottom, left:right].astype(np.float64)
-    b = released[top:bottom, left:right].astype(np.float64)
-    return float(np.abs(a - b).mean()) if a.size else 255.0

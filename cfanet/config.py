@@ -37,10 +37,45 @@ class LoopSettings(Section):
     on_failure: Literal["obscure", "quarantine"] = "obscure"
 
 
+class VideoSettings(Section):
+    """Faces of videos: how sightings become tracks, and what fills the frames between them."""
+
+    max_gap_s: float = Field(
+        1.0, ge=0.0, le=10.0, description="how long a face may go unseen between two sightings and be the same track"
+    )
+    lead_s: float = Field(
+        1.0, ge=0.0, le=5.0, description="how long a face is followed before its first and after its last sighting"
+    )
+    smooth_s: float = Field(0.08, ge=0.0, le=1.0, description="landmarks are smoothed over about this time, both ways")
+    samples: int = Field(
+        8, ge=1, le=64, description="frames of a track on which its new identity is tried before it is chosen"
+    )
+    sound: bool = Field(True, description="copy the sound; voices identify people too")
+
+
+class DonorSettings(Section):
+    """Faces that k-same, k-same-eigen and donor-swap borrow from."""
+
+    file: str = Field("", description="safetensors file of `cfanet evaluate donors`; as private as the originals")
+    k: int = Field(10, ge=2, le=1000, description="faces in an average of k-same and k-same-eigen")
+    components: int = Field(64, ge=1, le=1000, description="eigenfaces of k-same-eigen")
+
+
+Method = Literal[
+    "cfa", "blur", "pixelate", "mask", "k-same", "k-same-eigen", "donor-swap", "fixed-blur", "fixed-pixelate"
+]
+
+
 class AnonymizeSettings(Section):
     """What replaces a face."""
 
-    method: Literal["cfa", "blur", "pixelate", "mask"] = "cfa"
+    method: Method = Field(
+        "cfa", description="cfa, or one of those it is compared with; blur and the like only obscure"
+    )
+    identity: Literal["per_face", "per_subject"] = Field(
+        "per_face",
+        description="per_subject: of one video, tracks that look like one person get one new face; pseudonymisation",
+    )
     generator: str = Field("default", description='"default" or the path of a .safetensors generator')
     angle_deg: float = Field(120.0, ge=0.0, le=180.0, description="angle between the original and the new identity")
     min_replace_px: float = Field(
@@ -49,5 +84,8 @@ class AnonymizeSettings(Section):
     obscurer: Literal["blur", "pixelate", "mask"] = Field("mask", description="used where a face cannot be replaced")
     max_megapixels: float = Field(64.0, gt=0.0, description="larger pictures are quarantined, undecoded")
     jpeg_quality: int = Field(95, ge=50, le=100)
+    donors: DonorSettings = DonorSettings()
+    fixed_kernel_px: int = Field(15, ge=3, le=255, description="of fixed-blur and fixed-pixelate, weak on purpose")
     detector: DetectorSettings = DetectorSettings()
     loop: LoopSettings = LoopSettings()
+    video: VideoSettings = VideoSettings()

@@ -1,6 +1,6 @@
-"""Face detection: MTCNN (Zhang et al., 2016) through facenet-pytorch, tuned to miss as little as it can.
+"""Face detection: MTCNN (Zhang et al., 2016) with facenet-pytorch's weights, tuned to miss as little as it can.
 
-Three passes. The first looks closely at the picture as it is. The second looks with MTCNN as facenet-pytorch sets it
+Three searches. The first looks closely at the picture as it is. The second looks with MTCNN as facenet-pytorch sets it
 up: with more candidates in the first stages another one of them is kept, sometimes one that the last stage likes less,
 so a wider search does not find everything that a narrower one finds. The third looks for faces that the picture's
 border cuts: at a smaller copy with its margins mirrored outwards, where half a face becomes a whole one. What they
@@ -13,19 +13,19 @@ from typing import cast
 
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
 from PIL import Image
 
 from cfanet.config import DetectorSettings
 from cfanet.errors import PictureError
-from cfanet.records import Box, Detection, ImageArray
+from cfanet.mtcnn import Cascade, Search
+from cfanet.records import Box, Detection, Excused, ImageArray
 
 # P-Net's and R-Net's thresholds; the original's 0.6 and 0.7 miss some faces of 12 px. The last comes from the settings.
 _STAGE_THRESHOLDS = (0.5, 0.5)
-_PLAIN_THRESHOLDS = (0.6, 0.7, 0.7)  # facenet-pytorch's own
-# Sizes looked at: twice as close together as the original's, and a superset of them (20 px and up by steps of 0.709).
-_PYRAMID_STEP = math.sqrt(0.709)
-_PYRAMID_BASE_PX = 20.0
+_PLAIN_THRESHOLDS = (0.6, 0.7, 0.7)  # facenet-pytorch's own, as are its sizes: 20 px and up by steps of 0.709
+_PLAIN_STEP = 0.709
+_PLAIN_BASE_PX = 20.0
+_PYRAMID_STEP = math.sqrt(_PLAIN_STEP)  # sizes twice as close together as the original's, and a superset of them
 # P-Net looks at 12-pixel windows, so a picture with a shorter side is enlarged by its border first.
 _SMALLEST_SIDE = 24
 _CUT_SIDE = 128  # longer side of the copy in which cut faces are looked for
@@ -33,6 +33,7 @@ _CUT_MARGIN = 0.25  # share of that side mirrored outwards on every edge
 _CUT_FACE_PX = 24  # smallest face looked for in that copy
 _CUT_THRESHOLDS = (0.7, 0.7, 0.8)  # mirrored margins also make faces out of what is none
 _INSIDE = 0.2  # share of a cut face's box that must lie in the picture
+_SURELY = 0.1  # of a region's side: how far inside the picture it must lie for no face in it to be cut
 _SAME = 0.4  # overlap, as a share of the smaller box, from which two boxes are one face
 
 
@@ -43,13 +44,13 @@ class MTCNNDetector:
 
     def __init__(self, settings: DetectorSettings, device: torch.device | str = "cpu") -> None:
         """Load the three networks, which come with facenet-pytorch."""
-        self._mtcnn = _networks(settings.min_face_px, (*_STAGE_THRESHOLDS, settings.score), device)
+        self._cascade = Cascade(device)
         # Whoever runs MTCNN as it comes on a released picture must find no face that was not found here.
-        plain = [*_PLAIN_THRESHOLDS[:2], max(_PLAIN_THRESHOLDS[2], settings.score)]
-        self._mtcnn_plain = MTCNN(keep_all=True, thresholds=plain, post_process=False, device=device).eval()
-        self._mtcnn_cut = _networks(_CUT_FACE_PX, _CUT_THRESHOLDS, device) if settings.cut_faces else None
+        plain = (*_PLAIN_THRESHOLDS[:2], max(_PLAIN_THRESHOLDS[2], settings.score))
+        self._plain = Search(_PLAIN_BASE_PX, _PLAIN_STEP, plain)
+        self._close = Search(_on_grid(settings.min_face_px), _PYRAMID_STEP, (*_STAGE_THRESHOLDS, settings.score))
+        self._cut = Search(_on_grid(_CUT_FACE_PX), _PYRAMID_STEP, _CUT_THRESHOLDS) if settings.cut_faces else None
 
-    @torch.inference_mode()
     def detect(self, image: ImageArray) -> list[Detection]:
         """Return the faces of one (H, W, 3) uint8 RGB picture, by descending score.
 
@@ -61,22 +62,29 @@ class MTCNNDetector:
             found += _others(faces, found)
         return sorted(found, key=lambda face: (-face.score, face.box))
 
-    @torch.inference_mode()
-    def detect_every(self, image: ImageArray) -> list[Detection]:
-        """Return what every pass found, also where passes found the same face: nothing hides behind a neighbour.
+    def detect_every(self, image: ImageArray, excused: Excused | None = None) -> list[Detection]:
+        """Return what every search found, also where several found the same face: nothing hides behind a neighbour.
 
-        For checks of a picture that is to be released; arguments and errors as of `detect`.
+        For checks of a picture that is to be released; arguments and errors as of `detect`. Regions that are `excused`
+        are not looked at closely: what lies there may be missing from the answer.
         """
-        return [face for faces in self._passes(image) for face in faces]
+        return [face for faces in self._passes(image, excused) for face in faces]
 
-    def _passes(self, image: ImageArray) -> Iterator[list[Detection]]:
-        padded = _pad_small(image)
-        yield _look(self._mtcnn, padded)
-        yield _look(self._mtcnn_plain, padded)
-        if self._mtcnn_cut is not None:
-            yield self._cut_faces(image)
+    def _passes(self, image: ImageArray, excused: Excused | None = None) -> Iterator[list[Detection]]:
+        plain, close = self._look(_pad_small(image), [self._plain, self._close], excused)
+        yield close
+        yield plain
+        if self._cut is not None:
+            yield self._cut_faces(image, self._cut, excused)
 
-    def _cut_faces(self, image: ImageArray) -> list[Detection]:
+    def _look(self, image: ImageArray, searches: list[Search], excused: Excused | None = None) -> list[list[Detection]]:
+        try:
+            found = self._cascade.find(image, searches, excused)
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise PictureError("detector_failed", f"MTCNN could not process the picture: {error}") from error
+        return [[f for f in faces if f.box[2] - f.box[0] >= 1 and f.box[3] - f.box[1] >= 1] for faces in found]
+
+    def _cut_faces(self, image: ImageArray, search: Search, excused: Excused | None) -> list[Detection]:
         """Faces that the border cuts, found in a smaller copy with mirrored margins."""
         height, width = image.shape[:2]
         scale = min(1.0, _CUT_SIDE / max(height, width))
@@ -85,46 +93,34 @@ class MTCNNDetector:
         margin_x, margin_y = (min(round(_CUT_MARGIN * max(size)), side - 1) for side in size)
         mirrored = np.pad(small, ((margin_y, margin_y), (margin_x, margin_x), (0, 0)), mode="reflect")
         zoom = np.array([width / size[0], height / size[1]])
+
+        def unneeded(regions: np.ndarray) -> np.ndarray:
+            boxes = ((regions.reshape(-1, 2, 2) - (margin_x, margin_y)) * zoom).reshape(-1, 4)
+            whole = _lie_inside(boxes, width, height)
+            return whole if excused is None else whole | excused(boxes)
+
         faces = []
-        for face in _look(self._mtcnn_cut, _pad_small(mirrored)):
+        for face in self._look(_pad_small(mirrored), [search], unneeded)[0]:
             corners = (np.array(face.box).reshape(2, 2) - (margin_x, margin_y)) * zoom
             box = cast(Box, tuple(float(value) for value in corners.ravel()))
             share = _inside(box, width, height)
-            if _INSIDE <= share < 1.0:  # wholly inside: the first pass's business; outside: a mirror image
+            if _INSIDE <= share < 1.0:  # wholly inside: the first search's business; outside: a mirror image
                 points = ((face.landmarks - (margin_x, margin_y)) * zoom).astype(np.float32)
                 faces.append(Detection(box, face.score, points))
         return faces
 
 
-def _networks(min_face_px: int, thresholds: tuple[float, float, float], device: torch.device | str) -> MTCNN:
-    return MTCNN(
-        keep_all=True,
-        min_face_size=_on_grid(min_face_px),
-        factor=_PYRAMID_STEP,
-        thresholds=list(thresholds),
-        post_process=False,
-        device=device,
-    ).eval()
-
-
 def _on_grid(min_face_px: int) -> float:
     """The largest face size of the pyramid that is not above `min_face_px` (or misses it by 1 %)."""
-    steps = math.floor(math.log(min_face_px * 1.01 / _PYRAMID_BASE_PX) / -math.log(_PYRAMID_STEP))
-    return float(_PYRAMID_BASE_PX * _PYRAMID_STEP**-steps)
+    steps = math.floor(math.log(min_face_px * 1.01 / _PLAIN_BASE_PX) / -math.log(_PYRAMID_STEP))
+    return float(_PLAIN_BASE_PX * _PYRAMID_STEP**-steps)
 
 
-def _look(networks: MTCNN, image: ImageArray) -> list[Detection]:
-    try:
-        boxes, scores, points = networks.detect(image, landmarks=True)
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise PictureError("detector_failed", f"MTCNN could not process the picture: {error}") from error
-    if boxes is None:
-        return []
-    return [
-        Detection(cast(Box, tuple(float(v) for v in box)), float(score), np.asarray(five, dtype=np.float32))
-        for box, score, five in zip(boxes, scores, points, strict=True)
-        if box[2] - box[0] >= 1 and box[3] - box[1] >= 1
-    ]
+def _lie_inside(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Which (N, 4) boxes lie so far inside the picture that no face in them is cut by its border, (N,) bool."""
+    near = _SURELY * (boxes[:, 2:] - boxes[:, :2])
+    inside: np.ndarray = ((boxes[:, :2] >= near) & (boxes[:, 2:] <= np.array([width, height]) - near)).all(axis=1)
+    return inside
 
 
 def _inside(box: Box, width: int, height: int) -> float:

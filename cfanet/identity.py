@@ -1,13 +1,14 @@
 """The identity policy: where on the hypersphere to move, and the identity branch as the loop's own recognizer."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cfanet.align import crop_points, similarity_transform, warp
+from cfanet.assigned import Target
 from cfanet.config import LoopSettings
 from cfanet.hypersphere import rotate, tangent
 from cfanet.recognizers import threshold_at
@@ -27,6 +28,19 @@ def propose(z_id: Tensor, spread: IdentitySpread, angle_deg: float, rng: torch.G
     origin = z_id.double()
     towards = tangent(origin, spread.sample(rng).double())
     return rotate(origin, towards, math.radians(angle_deg)).float()
+
+
+def directions(
+    origin: Tensor, spread: IdentitySpread, angles_deg: Sequence[float], rng: Callable[[int], torch.Generator]
+) -> list[tuple[Target, ...]]:
+    """For each attempt a direction from `origin` (d,), and the identities in it: at its angle and at all further ones.
+
+    `rng` makes the generator of an attempt, the same each time.
+    """
+    return [
+        tuple(Target(angle, propose(origin, spread, angle, rng(n))) for angle in sorted(set(angles_deg[n:])))
+        for n in range(len(angles_deg))
+    ]
 
 
 def angle_of_attempt(settings: LoopSettings, start_deg: float, attempt: int) -> float:

@@ -77,10 +77,11 @@ def _replaced(image: ImageArray, face: Detection, generator: TrainedGenerator, a
     """The picture with the face moved by `angle` towards direction number `row`."""
     size = generator.network.config.resolution
     matrix = similarity_transform(face.landmarks, crop_points(size))
-    content, z_id = generator.network.encode(warp(image, matrix, (size, size)))
+    crop = warp(image, matrix, (size, size))
+    content, z_id = generator.network.encode(crop)
     rng = SeedKey(b"inspection: the same every time").generator("inspect", row, 0)
     target = propose(z_id[0], generator.spread, angle, rng)
-    return paste(image, [Patch(generator.network.decode(content, target[None]), matrix)])
+    return paste(image, [Patch(generator.network.move(crop, content, z_id, target[None]), matrix)])
 
 
 def _similarities(

@@ -1,6 +1,6 @@
 """What the library says about a picture and its faces. Frozen, plain, free of pixels except where named."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -69,7 +69,7 @@ class FaceRecord:
     box: Box
     detector: str
     detector_score: float
-    method: str  # "cfa", "blur", "pixelate", "mask"
+    method: str  # the settings' method, or the obscurer
     decision: FaceDecision
     attempts: int
     requested_angle_deg: float | None  # between the original and the chosen identity vector
@@ -90,6 +90,10 @@ class ImageResult:
     faces: tuple[FaceRecord, ...] = field(default=())
 
 
+Excused = Callable[[np.ndarray], np.ndarray]
+"""Boxes (N, 4) float32 xyxy → (N,) bool: those that need not be looked at closely, whatever they hold."""
+
+
 class Detector(Protocol):
     """Finds all faces of a picture."""
 
@@ -99,8 +103,11 @@ class Detector(Protocol):
         """Return the faces of one (H, W, 3) uint8 RGB picture, by descending score."""
         ...
 
-    def detect_every(self, image: ImageArray) -> list[Detection]:
-        """Return everything that looked like a face, one face several times perhaps: for checks of what is released."""
+    def detect_every(self, image: ImageArray, excused: Excused | None = None) -> list[Detection]:
+        """Return everything that looked like a face, one face several times perhaps: for checks of what is released.
+
+        What lies in `excused` regions may be missing.
+        """
         ...
 
 

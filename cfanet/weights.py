@@ -16,7 +16,7 @@ from cfanet.errors import ConfigError, WeightsError
 from cfanet.networks.generator import Generator, GeneratorConfig
 from cfanet.recognizers import FACENET_NAMES, file_digest, load_recognizer
 
-FORMAT = "cfanet-generator/2"  # changes with the alignment of crops: weights fit one
+FORMAT = "cfanet-generator/4"  # changes with the network and with the alignment of crops: weights fit one
 DEFAULT_GENERATOR = "generator-default.safetensors"
 
 
@@ -99,7 +99,7 @@ def _config(header: Mapping[str, str], path: Path) -> GeneratorConfig:
     if set(values) != expected:
         odd = sorted(expected ^ set(values))[0]
         raise WeightsError(f"{path}: its header and this version disagree about {odd!r}: train or fetch a matching one")
-    return GeneratorConfig(**values)
+    return GeneratorConfig(**values | {"fine_channels": tuple(values["fine_channels"])})
 
 
 @dataclass(frozen=True)

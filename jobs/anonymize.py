@@ -1,7 +1,9 @@
 """Anonymization of one work item: decode, replace, encode, look again at what would be released, write."""
 
+import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from audit.gallery import load, read_shard
@@ -11,12 +13,15 @@ from cfanet.images import Picture, decode, encode
 from cfanet.records import Detection, FaceDecision, ImageArray, ImageResult, ImageStatus
 from cfanet.search import References
 from jobs.codecs.shard import Member, Refusal, Sample, ShardWriter, WorkItem, unsafe_name
+from jobs.codecs.video import VideoCodec
 from jobs.gallery_store import GalleryStore
 from jobs.manifest import Manifest, delete_manifest
+from jobs.overlap import Behind, ahead, behind
 from jobs.pictures import SourcePicture, enrolled_by_picture, looks_like_picture, source_pictures, wants_pictures
 from jobs.plan import codec_for
 from jobs.record import ShardRecord
 from jobs.storage import open_storage
+from jobs.video import VideoRelease
 from jobs.worker import JobContext
 
 _EXTRA_PASSES = 2  # how often a face seen only in the encoded picture is added and the picture done again
@@ -40,6 +45,27 @@ class _Outcome:
     why: tuple[str, str] = ("", "")
 
 
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What the batches of one item share."""
+
+    enrolled: dict[str, EnrolledPicture]
+    record: ShardRecord
+    writer: ShardWriter
+    encoders: ThreadPoolExecutor
+    later: Behind
+
+
+@dataclass(frozen=True, eq=False)
+class _Started:
+    """A batch whose pictures are anonymized and being encoded."""
+
+    batch: Sequence[_Prepared | Refusal]
+    sources: Sequence[SourcePicture]
+    results: dict[str, ImageResult | PictureError]
+    files: dict[str, Future[bytes]]
+
+
 class AnonymizeWorker:
     """Anonymizes one work item at a time."""
 
@@ -61,13 +87,26 @@ class AnonymizeWorker:
         source, destination = open_storage(config.source.uri), open_storage(config.destination.uri)
         with self._gallery.shard(item.shard) as folder:
             enrolled = enrolled_by_picture(item, read_shard(folder, item.shard))
+        if item.format == VideoCodec.name:
+            return VideoRelease(self._context, self._anonymizer).process(item, enrolled)
         record = ShardRecord(item)
         # From here on the old manifest, if any, would describe files that are about to change.
         delete_manifest(destination, item.shard)
         codec = codec_for(item.format, config)
-        with codec.writer(destination, item, source) as writer:
-            for batch in self._batches(codec.read(source, item, self._wants), record):
-                self._process_batch(batch, enrolled, record, writer)
+        samples = codec.read(source, item, self._wants)
+        with (
+            codec.writer(destination, item, source) as writer,
+            ThreadPoolExecutor(config.run.cpus_per_worker, "encode") as encoders,
+            behind() as later,
+            contextlib.closing(ahead(self._batches(samples, record))) as batches,
+        ):
+            work = _Work(enrolled, record, writer, encoders, later)
+            started: _Started | None = None
+            for batch in batches:
+                following = self._start(batch, work)
+                self._conclude(started, work)
+                started = following
+            self._conclude(started, work)
         return record.close(destination, self._context, self._anonymizer.model_digest, writer.outputs())
 
     def _wants(self, extension: str) -> bool:
@@ -93,25 +132,36 @@ class AnonymizeWorker:
         if batch:
             yield batch
 
-    def _process_batch(
-        self,
-        batch: Sequence[_Prepared | Refusal],
-        enrolled: dict[str, EnrolledPicture],
-        record: ShardRecord,
-        writer: ShardWriter,
-    ) -> None:
+    def _start(self, batch: Sequence[_Prepared | Refusal], work: _Work) -> _Started:
+        """Anonymize a batch; its pictures are encoded while the one before is checked."""
         sources = [picture for entry in batch if isinstance(entry, _Prepared) for picture in entry.pictures]
-        with record.clock.step("anonymize"):
-            results = self._run(sources, enrolled)
-        with record.clock.step("encode_and_check"):
-            done = {source.id: self._finish(source, results.get(source.id), enrolled) for source in sources}
-        with record.clock.step("write"):
+        with work.record.clock.step("anonymize"):
+            results = self._run(sources, work.enrolled)
+        files = {
+            source.id: work.encoders.submit(self._encode, source, result)
+            for source in sources
+            if isinstance(result := results.get(source.id), ImageResult) and result.image is not None
+        }
+        return _Started(batch, sources, results, files)
+
+    def _conclude(self, started: _Started | None, work: _Work) -> None:
+        """Check what would be released of a batch; it is written while the next one is worked on."""
+        if started is None:
+            return
+        with work.record.clock.step("check"):
+            done = {source.id: self._finish(source, started, work.enrolled) for source in started.sources}
+        work.later.call(lambda: self._write(started.batch, done, work))
+
+    def _write(self, batch: Sequence[_Prepared | Refusal], done: Mapping[str, _Outcome], work: _Work) -> None:
+        with work.record.clock.step("write"):
             for entry in batch:
                 if isinstance(entry, Refusal):
-                    record.refuse(entry)
-                    _remove_refused(entry, writer)
+                    work.record.refuse(entry)
+                    _remove_refused(entry, work.writer)
                 else:
-                    self._write_sample(entry.sample, [done[picture.id] for picture in entry.pictures], record, writer)
+                    outcomes = [done[picture.id] for picture in entry.pictures]
+                    self._write_sample(entry.sample, outcomes, work.record, work.writer)
+        self._context.worked(work.record.news())
 
     def _run(
         self, sources: Sequence[SourcePicture], enrolled: dict[str, EnrolledPicture]
@@ -136,9 +186,8 @@ class AnonymizeWorker:
         known = [enrolled[source.id] for source in sources]
         return self._anonymizer.run(images, [one.sample_key for one in known], [_detections(one) for one in known])
 
-    def _finish(
-        self, source: SourcePicture, result: ImageResult | PictureError | None, enrolled: dict[str, EnrolledPicture]
-    ) -> _Outcome:
+    def _finish(self, source: SourcePicture, started: _Started, enrolled: dict[str, EnrolledPicture]) -> _Outcome:
+        result = started.results.get(source.id)
         if isinstance(result, PictureError):
             return _Outcome(source, None, None, (result.reason, result.detail))
         if result is None:
@@ -146,24 +195,31 @@ class AnonymizeWorker:
                 source, None, None, _refusal(source, enrolled) or ("lost", "the anonymizer returned nothing")
             )
         try:
-            return self._encode_and_check(source, result, enrolled[source.id])
+            return self._check(source, result, started.files.get(source.id), enrolled[source.id])
         except Exception as error:  # fail closed: whatever goes wrong here withholds the picture
             return _Outcome(source, result, None, ("check_failed", f"{type(error).__name__}: {error}"))
 
-    def _encode_and_check(self, source: SourcePicture, result: ImageResult, enrolled: EnrolledPicture) -> _Outcome:
-        """Encode, decode what was encoded, and look for faces left as they were; add those and try again."""
+    def _check(
+        self, source: SourcePicture, result: ImageResult, file: Future[bytes] | None, enrolled: EnrolledPicture
+    ) -> _Outcome:
+        """Decode what was encoded, and look for faces left as they were; add those and try again."""
         original, faces = _pixels(source), _detections(enrolled)
         for _ in range(1 + _EXTRA_PASSES):
             if result.image is None or result.status == ImageStatus.QUARANTINED:
                 return _Outcome(source, result, None, ("not_anonymized", result.detail))
-            data = encode(Picture(result.image, _format(source)), self._settings.jpeg_quality)
+            data = file.result() if file is not None else self._encode(source, result)
             released = decode(data, self._settings.max_megapixels).pixels
             left = self._anonymizer.check_released(original, released, result)
             if not left:
                 return _Outcome(source, result, data)
-            faces = [*faces, *left]
+            faces, file = [*faces, *left], None
             result = self._anonymizer.run([original], [enrolled.sample_key], [faces])[0]
         return _Outcome(source, result, None, ("face_left", f"{len(left)} faces were still seen after encoding"))
+
+    def _encode(self, source: SourcePicture, result: ImageResult) -> bytes:
+        if result.image is None:
+            raise ValueError(f"{source.id} has no picture to encode")
+        return encode(Picture(result.image, _format(source)), self._settings.jpeg_quality)
 
     def _write_sample(
         self, sample: Sample, outcomes: Sequence[_Outcome], record: ShardRecord, writer: ShardWriter

@@ -16,12 +16,14 @@ from audit.records import (
 from audit.verification import Auditor, search_gallery, search_outside
 from cfanet.errors import CfanetError
 from jobs.attacks import released_faces, write_probes
+from jobs.audit_video import first_of_tracks, with_container
 from jobs.codecs.shard import Refusal, Sample, WorkItem, printable
+from jobs.codecs.video import VideoCodec
 from jobs.config import canonical_digest
 from jobs.gallery_store import GalleryStore
 from jobs.leaks import LeakScanner
 from jobs.ledger import read_ledger
-from jobs.manifest import Manifest, read_manifest
+from jobs.manifest import Counts, Manifest, read_manifest
 from jobs.pictures import enrolled_by_picture, gallery_id, source_pictures, wants_pictures
 from jobs.plan import codec_for
 from jobs.quarantine import read_quarantine
@@ -57,7 +59,10 @@ class AuditWorker:
         judges = tools.judges()
         self._context = context
         self._scanner = LeakScanner(context.config)
-        self._auditor = Auditor(judges, tools.second_detector(), context.thresholds, context.config.audit)
+        settings, detector = context.config.audit, tools.second_detector()
+        lossy = settings.model_copy(update={"unchanged_tolerance": settings.unchanged_tolerance_video})
+        self._auditor = Auditor(judges, detector, context.thresholds, settings)
+        self._video_auditor = Auditor(judges, detector, context.thresholds, lossy)
         with GalleryStore(context.config.gallery_uri).whole() as folder:
             self._galleries: dict[str, Gallery] = {name: open_gallery(folder, name) for name in judges}
         self._outside: dict[str, dict[str, Gallery]] = {name: {} for name in judges}
@@ -78,16 +83,22 @@ class AuditWorker:
         walk = _Walk(self._context, item, manifest, ledger, self._scanner)
         examined: list[AuditedPicture] = []
         released: list[EnrolledPicture] = []
-        clock = walk.clock
+        clock, is_video, tracks = walk.clock, item.format == VideoCodec.name, set[int]()
+        auditor = self._video_auditor if is_video else self._auditor
         for tasks in walk.batches(config.run.batch_size):
             with clock.step("examine"):
-                found = self._auditor.audit(tasks)
-                released += released_faces(item, found)
+                found = auditor.audit(tasks)
+                released += released_faces(item, first_of_tracks(found, tracks) if is_video else found)
                 examined += found
+            self._context.worked(Counts(pictures=len(found), faces=sum(len(picture.faces) for picture in found)))
         with clock.step("search"):  # of the whole shard at once: a matrix product with few rows wastes the processor
             found = search_outside(examined, self._outside, self._context.thresholds)
             examined = list(search_gallery(found, self._galleries, self._context.thresholds))
         examined += [AuditedPicture(ledger[key]) for key in withheld if key in ledger]
+        if is_video:
+            with clock.step("scan"):
+                walk.findings += self._scanner.member(item.shard, b"")
+                examined = with_container(destination, manifest, examined)
         account = reconcile(walk.source_ids, walk.output_ids, withheld)
         account = replace(account, unexpected=(*account.unexpected, *walk.unrecorded, *walk.altered_files()))
         write_probes(config, item.shard, released)
@@ -150,7 +161,8 @@ class _Walk:
     def _source(self) -> Iterator[Sample]:
         """Samples of the source that have pictures; notes every id that needs a place."""
         codec = codec_for(self._item.format, self._config)
-        for sample in codec.read(open_storage(self._config.source.uri), self._item, wants_pictures):
+        wanted = wants_pictures if self._manifest.outputs else _wants_nothing  # nothing to compare them with
+        for sample in codec.read(open_storage(self._config.source.uri), self._item, wanted):
             if isinstance(sample, Refusal):
                 self.source_ids.append(sample.id)
             elif sample.pictures:
@@ -171,9 +183,10 @@ class _Walk:
             if isinstance(sample, Refusal):
                 self.output_ids.append(sample.id)
                 continue
-            with self.clock.step("scan"):
-                self.findings += self._scanner.sample(self._item, sample)
-                self.findings += self._not_allowed(sample)
+            if self._item.format != VideoCodec.name:  # a frame is like its neighbours, and nothing hides in its bytes
+                with self.clock.step("scan"):
+                    self.findings += self._scanner.sample(self._item, sample)
+                    self.findings += self._not_allowed(sample)
             if sample.pictures:
                 self.output_ids += [sample.picture_id(member) for member in sample.pictures]
                 yield sample
@@ -209,6 +222,11 @@ class _Walk:
             if sha256_of(destination, output.path) != output.sha256:
                 altered.append(f"{output.path} (changed after it was written)")
         return altered
+
+
+def _wants_nothing(extension: str) -> bool:
+    """Names alone."""
+    return False
 
 
 def _wants_everything(extension: str) -> bool:

@@ -12,6 +12,7 @@ import typer.core
 from rich.console import Console
 
 from cfanet.errors import CfanetError, ConfigError
+from jobs.cli_training import app as training_app
 from jobs.config import ReleaseConfig, load_config
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ gallery_app = typer.Typer(help="The private gallery of original faces.", no_args
 weights_app = typer.Typer(help="Models: which, from where, with which digest.", no_args_is_help=True)
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(weights_app, name="weights")
+app.add_typer(training_app)
 
 Source = Annotated[
     str | None, typer.Argument(metavar="SRC", help="Originals: folder or s3://bucket/prefix.", show_default=False)
@@ -56,6 +58,7 @@ Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL of the eviden
 GalleryDir = Annotated[
     str | None, typer.Option("--gallery", help="Private folder of embeddings; default: DST.gallery.")
 ]
+Rename = Annotated[str | None, typer.Option(metavar="keep|hmac", help="Names of loose files: paths or pseudonyms.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: as many as processors.")]
 
 
@@ -113,13 +116,15 @@ def release(
     database: Database = None,
     gallery: GalleryDir = None,
     workers: Workers = None,
+    rename: Rename = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; write nothing.")] = False,
 ) -> None:
     """Anonymize SRC into DST, audit what was written, and seal it with RELEASE.json if the gate passes."""
     from jobs import release as job
     from jobs.progress import Progress
 
-    loaded = _load(config, set_, _values(source, destination, key_file, database, gallery, workers))
+    values = _values(source, destination, key_file, database, gallery, workers)
+    loaded = _load(config, set_, values | {"destination.rename": rename})
     if dry_run:
         _print_plan(loaded)
         return
@@ -213,10 +218,7 @@ def report(
 
 
 @app.command(epilog="Example: cfanet status released/")
-def status(
-    destination: Destination = None,
-    config: Config = None,
-) -> None:
+def status(destination: Destination = None, config: Config = None) -> None:
     """Say what is done, withheld and left to do in DST."""
     from jobs.status import status as read_status
     from jobs.summary import counts_table
@@ -329,34 +331,6 @@ def weights_verify(file: Annotated[Path, typer.Argument(metavar="FILE", help="A 
 
     generator = verify(file)
     Console().print(f"{file}: whole, SHA-256 {generator.digest}", highlight=False, soft_wrap=True)
-
-
-# The training commands are passed on as they are: their options live with them, and importing them takes seconds.
-_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-
-
-def _training(context: typer.Context) -> None:
-    from training.cli import app as training_app
-
-    training_app(args=[str(context.info_name), *context.args], prog_name="cfanet")
-
-
-@app.command(add_help_option=False, context_settings=_PASSED_ON)
-def prepare(context: typer.Context) -> None:
-    """Make training data: aligned crops of labelled pictures."""
-    _training(context)
-
-
-@app.command(add_help_option=False, context_settings=_PASSED_ON)
-def train(context: typer.Context) -> None:
-    """Train a generator."""
-    _training(context)
-
-
-@app.command(add_help_option=False, context_settings=_PASSED_ON)
-def evaluate(context: typer.Context) -> None:
-    """Run the paper's experiments: lfw, quality and others."""
-    _training(context)
 
 
 def _values(

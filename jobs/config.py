@@ -10,12 +10,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from audit.config import AuditSettings
 from cfanet.config import AnonymizeSettings, Section
 from cfanet.errors import ConfigError, InputError
 from cfanet.images import IMAGE_EXTENSIONS
+from cfanet.video_file import VIDEO_EXTENSIONS
 
 _IDS = "shard and key"  # what a face's randomness and its reference are named after; another scheme, another digest
 
@@ -24,7 +25,8 @@ class SourceSettings(Section):
     """What is read."""
 
     uri: str = Field("", description="folder, or s3://bucket/prefix, of the originals")
-    format: Literal["auto", "webdataset", "parquet", "folder"] = "auto"
+    only: str = Field("", description="the one file of that folder that is read; set where `uri` names a video file")
+    format: Literal["auto", "webdataset", "parquet", "folder", "video"] = "auto"
     image_columns: tuple[str, ...] = Field(
         (), description="picture columns of Parquet; default: every column that is binary, or a struct with `bytes`"
     )
@@ -39,6 +41,16 @@ class SourceSettings(Section):
         "they are written to the evidence",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _file_in_folder(cls, values: Any) -> Any:
+        """A video file is its folder, of which only that file is read."""
+        uri = str(values.get("uri", "")) if isinstance(values, dict) else ""
+        if uri.rpartition(".")[2].lower() not in VIDEO_EXTENSIONS or values.get("only"):
+            return values
+        folder, slash, name = uri.rpartition("/")
+        return {**values, "uri": folder if folder else slash or ".", "only": name}
+
 
 class DestinationSettings(Section):
     """What is written."""
@@ -49,6 +61,9 @@ class DestinationSettings(Section):
         description="extensions of non-image members, and columns of Parquet, that are copied as they are; all others "
         "are dropped and counted",
     )
+    rename: Literal["keep", "hmac"] = Field(
+        "keep", description="names of loose files: their paths, or pseudonyms whose key lies in the gallery"
+    )
 
     @field_validator("keep_members")
     @classmethod
@@ -57,6 +72,10 @@ class DestinationSettings(Section):
         for extension in cleaned:
             if extension.rpartition(".")[2] in IMAGE_EXTENSIONS:
                 raise ValueError(f"{extension!r} is a picture: pictures are anonymized, never copied")
+            if extension.rpartition(".")[2] in VIDEO_EXTENSIONS:
+                raise ValueError(
+                    f"{extension!r} is a video: videos are anonymized in a folder of their own, never copied"
+                )
         return cleaned
 
 
@@ -67,7 +86,9 @@ class RunSettings(Section):
         0, ge=0, le=4096, description="worker processes; 0: as many as the processors of the cluster allow"
     )
     cpus_per_worker: int = Field(1, ge=1, le=256)
-    gpus_per_worker: float = Field(0.0, ge=0.0, le=8.0)
+    gpus_per_worker: float = Field(
+        0.0, ge=0.0, le=1.0, description="a fraction shares a GPU; of several GPUs each has its own workers"
+    )
     batch_size: int = Field(16, ge=1, le=4096, description="pictures that go through the networks together")
     files_per_shard: int = Field(256, ge=1, le=100_000, description="loose files in one work item")
     key_file: str | None = Field(None, description="makes a run repeatable; without it the key is drawn and discarded")
@@ -118,6 +139,7 @@ class ReleaseConfig(Section):
             "ids": _IDS,
             "key": key_fingerprint,
             "keep_members": sorted(self.destination.keep_members),
+            "rename": self.destination.rename,
             "image_columns": sorted(self.source.image_columns),
             "anonymize": _with_file_digests(self.anonymize.model_dump(mode="json")),
         }
@@ -133,6 +155,7 @@ class ReleaseConfig(Section):
             "generator": self.anonymize.generator,
             "loop": list(self.anonymize.loop.recognizers),
             "audit": list(self.audit.recognizers),
+            "rename": self.destination.rename,
             "subject_field": self.source.subject_field,
             "label_fields": list(self.source.label_fields),
             "image_columns": sorted(self.source.image_columns),

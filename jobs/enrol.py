@@ -9,6 +9,7 @@ from audit.records import EnrolledPicture
 from cfanet.errors import PictureError
 from jobs.codecs.shard import Refusal, WorkItem
 from jobs.gallery_store import GalleryStore
+from jobs.manifest import Counts
 from jobs.pictures import gallery_id, group_labels, source_pictures, subject_label, wants_labels
 from jobs.plan import codec_for
 from jobs.storage import open_storage
@@ -61,7 +62,9 @@ class EnrolWorker:
                     pixels, key = original.picture.pixels, gallery_id(item, original.id)
                     face = Original(key, original.sha256, pixels, label, labels=labels)
                     try:
-                        pictures += self._enroller.enrol([face])
+                        enrolled = self._enroller.enrol([face])
+                        pictures += enrolled
+                        self._context.worked(Counts(pictures=1, faces=sum(len(one.faces) for one in enrolled)))
                     except (
                         PictureError,
                         ValueError,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from jobs.codecs.shard import Sample
+from jobs.codecs.video import VideoCodec
 from jobs.config import ReleaseConfig
 from jobs.pictures import wants_pictures
 from jobs.plan import Plan, codec_for
@@ -30,10 +31,13 @@ class Estimate:
 
 
 def estimate(config: ReleaseConfig, plan: Plan) -> Estimate:
-    """Extrapolate by bytes from the first pictures of the first shard that is left to do."""
+    """Extrapolate by bytes from the first pictures of the first shard that is left to do; videos say their length."""
     size = sum(entry.size for item in plan.todo for entry in item.files)
     pictures = 0
-    if plan.todo:
+    if plan.todo and plan.format == VideoCodec.name:
+        codec, storage = VideoCodec(config.anonymize.max_megapixels), open_storage(config.source.uri)
+        pictures = sum(codec.count(storage, item) for item in plan.todo)
+    elif plan.todo:
         item = plan.todo[0]
         samples = codec_for(item.format, config).read(open_storage(config.source.uri), item, wants_pictures)
         sizes = [

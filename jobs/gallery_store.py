@@ -26,6 +26,11 @@ class GalleryStore:
         self.uri = uri
         self._remote = open_storage(uri) if is_remote(uri) else None
 
+    @property
+    def made(self) -> bool:
+        """Whether it is there."""
+        return open_storage(self.uri).entry(_KEY_FILE) is not None
+
     def create(self) -> None:
         """Make it, if it is not there; of several callers one draws the key of the pseudonyms."""
         if self._remote is None:

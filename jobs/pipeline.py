@@ -5,13 +5,14 @@ that dies is started again and its item tried again a few times; an item that ne
 """
 
 import contextlib
+import gc
 import logging
 import os
 import pickle
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -20,11 +21,13 @@ import ray
 from cfanet.errors import CfanetError, ConfigError
 from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig, RunSettings
+from jobs.metrics import Meters
 from jobs.watchdog import watched_cluster
-from jobs.worker import JobContext, Worker
+from jobs.worker import StageContext, Worker
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
+_MOST_ROUNDS = 4  # times the allowed tries, where nodes keep going away: an item may be what kills them
 _OBJECT_STORE_BYTES = 200_000_000  # rows are names and counts; pictures never enter the object store
 
 
@@ -39,26 +42,39 @@ class ShardReport(Generic[R]):
     died: bool = False  # its worker process died on every try
 
 
-def run_stage(worker: type[Worker[R]], context: JobContext, items: Sequence[WorkItem]) -> Iterator[ShardReport[R]]:
+def run_stage(worker: type[Worker[R]], context: StageContext, items: Sequence[WorkItem]) -> Iterator[ShardReport[R]]:
     """Run a worker class over items; yields one report an item, as they finish, and never loses one.
 
-    A configuration or weights error in a worker's constructor is raised: no item could have succeeded.
+    What was lost with its worker is tried again when the others are done, `run.max_task_retries` times; a round in
+    which the cluster lost a node counts against nobody. A configuration or weights error in a worker's constructor is
+    raised: no item could have succeeded.
     """
-    waiting = {item.shard for item in items}
+    waiting = {item.shard: item for item in items}
     context = replace(context, config=context.config.for_workers())
-    for row in _rows(worker, context, items) if items else ():
-        outcome = pickle.loads(row["outcome"])
-        if isinstance(outcome, CfanetError):
-            raise outcome
-        waiting.discard(outcome.shard)
-        yield outcome
+    allowed, deaths, rounds = 1 + context.config.run.max_task_retries, 0, 0
+    while waiting and deaths < allowed and rounds < _MOST_ROUNDS * allowed:
+        nodes = _dead_nodes()
+        for row in _rows(worker, context, list(waiting.values())):
+            outcome = pickle.loads(row["outcome"])
+            if isinstance(outcome, CfanetError):
+                raise outcome
+            waiting.pop(outcome.shard, None)
+            yield outcome
+        rounds += 1
+        deaths += _dead_nodes() == nodes
+        gc.collect()  # errors keep a finished round's actors alive, and the next one would wait for their room
     for shard in sorted(waiting):
-        tries = 1 + context.config.run.max_task_retries
-        yield ShardReport(shard, None, f"its worker process died {tries} times (out of memory, perhaps)", True, True)
+        yield ShardReport(shard, None, f"its worker process died {rounds} times (out of memory, perhaps)", True, True)
 
 
-def _rows(worker: type[Worker[R]], context: JobContext, items: Sequence[WorkItem]) -> Iterator[dict[str, Any]]:
-    rows = [{"item": pickle.dumps(item)} for item in items]
+def _dead_nodes() -> int:
+    return sum(not node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
+
+
+def _rows(worker: type[Worker[R]], context: StageContext, items: Sequence[WorkItem]) -> Iterator[dict[str, Any]]:
+    # The largest first: one that is left for the end would keep a single worker busy.
+    ordered = sorted(items, key=lambda item: -sum(entry.size for entry in item.files))
+    rows = [{"item": pickle.dumps(item)} for item in ordered]
     # One item at a time: a second one waiting at a worker that dies would lose its tries to the first.
     size = min(_workers(context.config.run), len(items))
     pool = ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1)
@@ -73,39 +89,51 @@ def _rows(worker: type[Worker[R]], context: JobContext, items: Sequence[WorkItem
 
 
 def _workers(run: RunSettings) -> int:
-    """As configured, or as many as the cluster allows; ConfigError when it cannot hold even one: Ray would wait."""
-    cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    allowed = cluster.get("CPU", 0.0) / run.cpus_per_worker
+    """As configured, or as many as the nodes have room for; ConfigError when none can hold one: Ray would wait."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    allowed = sum(_room(node, run) for node in nodes)
+    if not allowed:
+        gpus, cpus = max(((node.get("GPU", 0.0), node.get("CPU", 0.0)) for node in nodes), default=(0.0, 0.0))
+        raise ConfigError(
+            f"one worker needs {run.cpus_per_worker} CPUs and {run.gpus_per_worker:g} GPUs of one node, and the best "
+            f"of {len(nodes)} nodes has {cpus:g} CPUs and {gpus:g} GPUs: set run.cpus_per_worker and "
+            "run.gpus_per_worker so that it fits"
+        )
+    return run.workers or allowed
+
+
+def _room(node: Mapping[str, float], run: RunSettings) -> int:
+    """Workers that one node can hold."""
+    room = node.get("CPU", 0.0) / run.cpus_per_worker
     if run.gpus_per_worker:
-        allowed = min(allowed, cluster.get("GPU", 0.0) / run.gpus_per_worker)
-    if allowed < 1.0:
-        have = f"{cluster.get('CPU', 0.0):g} CPUs and {cluster.get('GPU', 0.0):g} GPUs"
-        raise ConfigError(f"the cluster has {have}: set run.cpus_per_worker and run.gpus_per_worker so that one fits")
-    return run.workers or int(allowed)
+        room = min(room, node.get("GPU", 0.0) / run.gpus_per_worker)
+    return int(room + 1e-6)  # three workers of a third of a GPU fit
 
 
 def _resources(run: RunSettings) -> dict[str, Any]:
-    # The pool must outlive a crash (max_restarts=-1) while a shard that kills its worker must not be tried for ever.
+    # The pool must outlive a crash (max_restarts=-1). The tries are run_stage's: Ray spends its own within seconds on a
+    # node that has just gone away, and they would keep the item waiting for a worker that may never find room again.
     return {
         "num_cpus": run.cpus_per_worker,
         "num_gpus": run.gpus_per_worker or None,
         "max_restarts": -1,
-        "max_task_retries": run.max_task_retries,
+        "max_task_retries": 0,
     }
 
 
 class _ShardActor:
     """Adapts a Worker to Ray Data: batches of one row in, batches of one row out, errors as values."""
 
-    def __init__(self, worker: type[Worker[Any]], context: JobContext) -> None:
+    def __init__(self, worker: type[Worker[Any]], context: StageContext) -> None:
         import torch
 
         # Fixed, so that sums are rounded alike whatever the number of workers.
         torch.set_num_threads(context.config.run.cpus_per_worker)
         self._worker: Worker[Any] | None = None
         self._error: CfanetError | None = None
+        self._meters = Meters(worker.__name__.removesuffix("Worker").lower())
         try:
-            self._worker = worker(context)
+            self._worker = worker(replace(context, worked=self._meters.worked))
         except CfanetError as error:
             self._error = error
         except Exception as error:  # Ray would start the actor again and again: hand the reason to the driver instead
@@ -120,6 +148,7 @@ class _ShardActor:
         except Exception as error:  # becomes the item's status: nothing is swallowed
             log.debug("shard %s failed\n%s", item.shard, traceback.format_exc())
             outcome = ShardReport(item.shard, None, _last_line(error), not isinstance(error, CfanetError | OSError))
+        self._meters.ended("failed" if outcome.result is None else "done", getattr(outcome.result, "seconds", {}))
         return {"outcome": [pickle.dumps(outcome)]}
 
 

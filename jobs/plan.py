@@ -1,15 +1,18 @@
 """What is there to do: the source's work items, and which of them a destination already holds."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from audit.enrol import Pseudonyms
 from cfanet.errors import ConfigError, InputError
 from jobs.codecs.folder import FolderCodec, extension_of, group_files
 from jobs.codecs.parquet import ParquetCodec, check_columns
 from jobs.codecs.shard import ShardCodec, WorkItem, is_picture_extension, printable, unsafe_name
+from jobs.codecs.video import VideoCodec, is_video, video_items
 from jobs.codecs.webdataset import WebDatasetCodec
 from jobs.config import ReleaseConfig
+from jobs.gallery_store import GalleryStore
 from jobs.manifest import Manifest, manifest_names, read_manifest
 from jobs.storage import PRIVATE_FOLDER, Entry, Storage, lies_inside, open_storage
 
@@ -42,34 +45,59 @@ def codec_for(name: str, config: ReleaseConfig) -> ShardCodec:
     """The codec of a format."""
     if name == ParquetCodec.name:
         return ParquetCodec(frozenset(config.destination.keep_members), config.source.image_columns)
+    if name == VideoCodec.name:
+        return VideoCodec(config.anonymize.max_megapixels)
     return WebDatasetCodec() if name == WebDatasetCodec.name else FolderCodec()
 
 
-def read_source(config: ReleaseConfig) -> tuple[str, tuple[WorkItem, ...], Mapping[str, int]]:
+def read_source(config: ReleaseConfig, write: bool = True) -> tuple[str, tuple[WorkItem, ...], Mapping[str, int]]:
     """List the source and cut it into work items: format, items, ignored files by extension.
 
-    InputError when the source is missing, empty, or holds two formats at once.
+    Where files get new names the gallery, which keeps their key, is made; not without `write`. InputError when the
+    source is missing, empty, or holds two formats at once.
     """
     uri = config.source.uri
     storage = open_storage(uri)
     storage.check_source()
-    entries = [entry for entry in storage.list() if entry.path != RELEASE_FILE]
+    only = config.source.only
+    entries = [entry for entry in storage.list() if entry.path == only or (not only and entry.path != RELEASE_FILE)]
+    if only and not entries:
+        raise InputError(f"SRC {uri}/{only} does not exist: give a video file, or the folder of the dataset")
     found = {name: [e for e in entries if e.path.lower().endswith(end)] for name, end in _SHARD_ENDS.items()}
     found[FolderCodec.name] = [entry for entry in entries if is_picture_extension(extension_of(entry.path))]
+    found[VideoCodec.name] = [entry for entry in entries if is_video(entry.path)]
     name = config.source.format if config.source.format != "auto" else _recognise(uri, found)
     if not found[name]:
         raise InputError(f"SRC {uri} holds no {_word(name)}: set source.format, or give another folder")
+    if config.anonymize.identity == "per_subject" and name != VideoCodec.name:
+        raise ConfigError('anonymize.identity = "per_subject" is for videos: pictures get a new face each (per_face)')
     if name == FolderCodec.name:
-        return name, tuple(group_files(entries, config.run.files_per_shard)), {}
-    items, shards = _shard_items(uri, name, found[name]), {entry.path for entry in found[name]}
+        return name, tuple(group_files(entries, config.run.files_per_shard, _pseudonym(config, write))), {}
+    if config.destination.rename != "keep":
+        raise ConfigError(f"destination.rename = hmac is for folders of pictures, and SRC holds {_word(name)}s")
+    shards = {entry.path for entry in found[name]}
+    items = video_items(uri, found[name]) if name == VideoCodec.name else _shard_items(uri, name, found[name])
     codec = codec_for(name, config)
     if isinstance(codec, ParquetCodec):
         check_columns(codec, storage, items[0])
     return name, items, dict(Counter(extension_of(entry.path) for entry in entries if entry.path not in shards))
 
 
+def _pseudonym(config: ReleaseConfig, write: bool) -> Callable[[str], str] | None:
+    if config.destination.rename == "keep":
+        return None
+    _check_places(config)
+    gallery = GalleryStore(config.gallery_uri)
+    if write:
+        gallery.create()
+    # Without a gallery nothing has been released yet, so that any key will do to count.
+    return (gallery.pseudonyms() if gallery.made else Pseudonyms(bytes(32))).of_file
+
+
 def _word(name: str) -> str:
-    return f"{_SHARD_ENDS[name]} shard" if name in _SHARD_ENDS else "picture"
+    if name in _SHARD_ENDS:
+        return f"{_SHARD_ENDS[name]} shard"
+    return "video" if name == VideoCodec.name else "picture"
 
 
 def _recognise(uri: str, found: Mapping[str, Sequence[Entry]]) -> str:
@@ -80,7 +108,9 @@ def _recognise(uri: str, found: Mapping[str, Sequence[Entry]]) -> str:
             f"{there[1]}, or separate them"
         )
     if not there:
-        raise InputError(f"SRC {uri} holds no .tar or .parquet shard and no picture: give the folder of the dataset")
+        raise InputError(
+            f"SRC {uri} holds no .tar or .parquet shard, no picture and no video: give the folder of the dataset"
+        )
     return there[0]
 
 
@@ -102,7 +132,7 @@ def make_plan(config: ReleaseConfig, key_fingerprint: str, write: bool = True) -
     InputError when the destination is the source, lies inside it, is not writable, or holds anything that this
     dataset's release would not write.
     """
-    name, items, ignored = read_source(config)
+    name, items, ignored = read_source(config, write)
     _check_places(config)
     destination = open_storage(config.destination.uri)
     _check_contents(destination, items)
@@ -152,9 +182,10 @@ def _check_places(config: ReleaseConfig) -> None:
     source, destination, gallery = config.source.uri, config.destination.uri, config.gallery_uri
     if not destination:
         raise InputError("DST is missing: name the folder, or the s3:// address, for the released dataset")
-    if lies_inside(destination, source) or lies_inside(source, destination):
+    whole = not config.source.only  # of a single file, everything beside it may be used
+    if (whole and lies_inside(destination, source)) or lies_inside(source, destination):
         raise InputError(f"DST {destination} and SRC {source} lie inside each other: give a separate folder as DST")
-    for place, name in ((destination, "DST"), (source, "SRC")):
+    for place, name in ((destination, "DST"), *([(source, "SRC")] if whole else [])):
         if lies_inside(gallery, place):
             raise ConfigError(
                 f"run.gallery {gallery} lies inside {name}: it holds biometric data of the originals, keep it elsewhere"
@@ -167,7 +198,7 @@ def _check_places(config: ReleaseConfig) -> None:
 
 def _check_contents(destination: Storage, items: Sequence[WorkItem]) -> None:
     """What lies in the destination must be exactly what this release would write there: anything else is unaudited."""
-    expected = {entry.path for item in items for entry in item.files} | {RELEASE_FILE}
+    expected = {path for item in items for path in item.released_names} | {RELEASE_FILE}
     ours = destination.entry(RUN_FILE) is not None
     for entry in destination.list():
         if not ours:

@@ -30,6 +30,7 @@ class ShardRecord:
         self._released = 0
         self._dropped: Counter[str] = Counter()
         self._kept: Counter[str] = Counter()
+        self._told = 0  # entries that `news` has told of
 
     def refuse(self, refusal: Refusal) -> None:
         """Record something that was never read."""
@@ -77,14 +78,22 @@ class ShardRecord:
         )
         self._entries.append(LedgerEntry(source.member.name, picture))
 
+    def news(self) -> Counts:
+        """Sums over what was added since the last call."""
+        first, self._told = self._told, len(self._entries)
+        return self._counts(self._entries[first:])
+
     def counts(self) -> Counts:
         """Sums over the record so far."""
-        status = Counter(entry.picture.status for entry in self._entries)
-        faces = Counter(face.decision for entry in self._entries for face in entry.picture.faces)
+        sums = self._counts(self._entries)
+        return sums.model_copy(update={"samples": self._samples, "released_samples": self._released})
+
+    @staticmethod
+    def _counts(entries: Sequence[LedgerEntry]) -> Counts:
+        status = Counter(entry.picture.status for entry in entries)
+        faces = Counter(face.decision for entry in entries for face in entry.picture.faces)
         return Counts(
-            samples=self._samples,
-            released_samples=self._released,
-            pictures=len(self._entries),
+            pictures=len(entries),
             anonymized=status[ImageStatus.ANONYMIZED],
             no_face=status[ImageStatus.NO_FACE],
             obscured=status[ImageStatus.OBSCURED],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from audit.gate import Verdict
 from cfanet.errors import GateRefused, WithheldError
 from jobs import stages
+from jobs.codecs.video import VideoCodec
 from jobs.config import ReleaseConfig
 from jobs.pipeline import ray_session
 from jobs.progress import Progress
@@ -27,7 +28,9 @@ class Outcome:
 
     @property
     def withheld_share(self) -> float:
-        """Quarantined pictures as a share of all."""
+        """Quarantined pictures as a share of all; of videos, which are withheld whole, the share of files."""
+        if self.run.plan.format == VideoCodec.name:
+            return len(self.run.withheld_shards) / max(1, len(self.run.manifests))
         return self.run.counts.quarantined / max(1, self.run.counts.pictures)
 
     def raise_for_status(self) -> None:
@@ -36,9 +39,12 @@ class Outcome:
         if self.verdict is not None and not self.verdict.passed:
             raise GateRefused(f"the gate refused this release: {'; '.join(self.verdict.reasons)}")
         if self.withheld_share > limit:
+            found = f"{counts.quarantined} of {counts.pictures} pictures"
+            if self.run.plan.format == VideoCodec.name:
+                found = f"{len(self.run.withheld_shards)} of {len(self.run.manifests)} videos"
             raise WithheldError(
-                f"{counts.quarantined} of {counts.pictures} pictures are withheld, more than run.max_withheld = "
-                f"{limit:g} allows; the reasons are in {self.run.storage.uri}/{PRIVATE_FOLDER}/quarantine"
+                f"{found} are withheld, more than run.max_withheld = {limit:g} allows; "
+                f"the reasons are in {self.run.storage.uri}/{PRIVATE_FOLDER}/quarantine"
             )
 
 

@@ -21,7 +21,7 @@ from jobs.timing import peak_memory_bytes
 from jobs.tools import RealTools, Tools
 from jobs.worker import JobContext
 
-_PACKAGES = ("torch", "ray", "numpy", "pillow", "facenet-pytorch", "dlib-bin", "pyarrow", "sqlalchemy")
+_PACKAGES = ("torch", "ray", "numpy", "pillow", "facenet-pytorch", "dlib-bin", "pyarrow", "sqlalchemy", "av")
 _PRIVATE = ("key_file", "database", "gallery", "review")  # places of secrets and of biometric data
 
 

@@ -30,7 +30,7 @@ from jobs.plan import RELEASE_FILE, finished
 from jobs.progress import Progress
 from jobs.run import Run, config_record, forget_release
 from jobs.withhold import WithholdContext, WithholdWorker
-from jobs.worker import JobContext, Worker
+from jobs.worker import JobContext, StageContext, Worker
 
 R = TypeVar("R")
 ENROL, ANONYMIZE, AUDIT = "enrol the originals", "anonymize", "audit"
@@ -71,7 +71,7 @@ def enrol_items(
             note("enrol", done.seconds, done.peak_memory_bytes)
             stage.advance(Counts(pictures=done.pictures, faces=done.faces))
 
-        failures = _run(EnrolWorker, context, todo, take)
+        failures = run_items(EnrolWorker, context, todo, take)
     for shard in failures:  # nobody of it can be recognised, and nothing of it will be released
         with gallery.draft(shard) as folder:
             write_shard(folder, shard, [], ShardStamp("not enrolled", ""))
@@ -95,7 +95,7 @@ def anonymize(run: Run, progress: Progress) -> None:
                 run.note_worker("anonymize", done.seconds, done.peak_memory_bytes)
                 stage.advance(done.counts)
 
-            failures = _run(AnonymizeWorker, run.context, todo, take)
+            failures = run_items(AnonymizeWorker, run.context, todo, take)
         run.poison |= _poison(ANONYMIZE, failures, len(todo))
         _withhold(run, progress)
         missing = {item.shard: "it has no manifest" for item in run.plan.items if item.shard not in run.manifests}
@@ -110,12 +110,12 @@ def _withhold(run: Run, progress: Progress) -> None:
     for item in items:
         progress.say(f"shard {item.shard!r} is withheld as a whole: {run.poison[item.shard]}")
     context = WithholdContext(**_values(run.context), reasons=dict(run.poison))
-    failures = _run(WithholdWorker, context, items, run.manifests.__setitem__)
+    failures = run_items(WithholdWorker, context, items, run.manifests.__setitem__)
     raise_failures(ANONYMIZE, {shard: report.error for shard, report in failures.items()})
 
 
-def _run(
-    worker: type[Worker[R]], context: JobContext, items: Sequence[WorkItem], take: Callable[[str, R], None]
+def run_items(
+    worker: type[Worker[R]], context: StageContext, items: Sequence[WorkItem], take: Callable[[str, R], None]
 ) -> dict[str, ShardReport[Any]]:
     """Run a stage; what failed without killing its worker is tried once more at the end. Returns what failed."""
     failed: dict[str, ShardReport[Any]] = {}
@@ -179,7 +179,7 @@ def audit(run: Run, snapshot: Snapshot, bench: Bench, progress: Progress) -> Ver
                     faces = sum(len(picture.faces) for picture in done.shard.pictures)
                     stage.advance(Counts(pictures=len(done.shard.pictures), faces=faces))
 
-                failures = _run(AuditWorker, context, run.plan.items, take)
+                failures = run_items(AuditWorker, context, run.plan.items, take)
             raise_failures(AUDIT, {shard: report.error for shard, report in failures.items()})
             scanner = LeakScanner(run.config)
             evidence.write_findings(run_id, scanner.strays(run.storage, run.manifests.values(), RELEASE_FILE))
@@ -223,6 +223,7 @@ def _run_info(run: Run, judges: Mapping[str, Recognizer]) -> RunInfo:
         config_json=canonical_json(config_record(config)),
         code_version=code_version(),
         key_fingerprint=",".join(run.key_fingerprints),
+        identity=config.anonymize.identity,
         models=tuple(models),
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from audit.second_detector import SecondDetector
+from cfanet.assigned import TrackAnonymizer
 from cfanet.errors import ConfigError
 from cfanet.records import Detection, Detector, ImageArray, ImageResult, Recognizer
 from cfanet.search import References
@@ -12,7 +13,7 @@ from cfanet.seeds import SeedKey
 from jobs.config import ReleaseConfig
 
 
-class PictureAnonymizer(Protocol):
+class PictureAnonymizer(TrackAnonymizer, Protocol):
     """What a worker needs of `cfanet.anonymizer.Anonymizer`."""
 
     @property

@@ -36,8 +36,8 @@ class WithholdWorker:
         source, destination = open_storage(config.source.uri), open_storage(config.destination.uri)
         record, codec = ShardRecord(item), codec_for(item.format, config)
         delete_manifest(destination, item.shard)
-        for entry in item.files:
-            destination.delete(entry.path)
+        for path in item.released_names:
+            destination.delete(path)
         for sample in codec.read(source, item, lambda extension: False):
             if isinstance(sample, Refusal):
                 record.refuse(sample)

@@ -1,4 +1,4 @@
-"""`cfanet prepare`, `cfanet train` and `cfanet evaluate`: parse, wire, return."""
+"""`cfanet train` and `cfanet evaluate`: parse, wire, return."""
 
 import logging
 import math
@@ -8,47 +8,22 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cfanet.config import DetectorSettings
-from cfanet.detect import MTCNNDetector
-from cfanet.errors import ConfigError, InputError
+from cfanet.errors import ConfigError
 from cfanet.recognizers import TorchRecognizer, load_recognizer
 from training.config import TrainingSettings, load_settings
-from training.data import FaceSet, PairSampler, load_faces, split_held_out
+from training.data import FaceSet, PairSampler, load_faces, real_spread, split_held_out
 from training.distributed import join
 from training.evaluation.cli import app as evaluate_app
-from training.export import export_generator, real_spread
+from training.export import export_generator
 from training.guide import Guide
 from training.journal import Journal
 from training.loop import Trainer
 from training.measure import measure_generator
-from training.prepare import prepare_shard
 from training.preview import preview
 
-app = typer.Typer(help="Training data, training and evaluation.", no_args_is_help=True)
+app = typer.Typer(help="Training and evaluation.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
 _console = Console(stderr=True)
-_MIN_TRAINING_FACE_PX = 40
-
-
-@app.command()
-def prepare(
-    source: Annotated[Path, typer.Argument(help="folder of WebDataset shards: <key>.jpg and, for labels, <key>.json")],
-    destination: Annotated[Path, typer.Argument(help="folder for the aligned faces")],
-    guide: Annotated[str, typer.Option(help="recognizer that will guide the training, as in --help of train")],
-) -> None:
-    """Detect and align the faces of training pictures and embed them with the guiding recognizer.
-
-    Example: cfanet prepare celeba-shards faces --guide torchscript:mobilefacenet.pt
-    """
-    shards = sorted(source.glob("*.tar")) if source.is_dir() else []
-    if not shards:
-        raise InputError(f"{source} holds no .tar shards: give a folder of WebDataset shards")
-    detector, recognizer = MTCNNDetector(DetectorSettings(min_face_px=_MIN_TRAINING_FACE_PX)), load_recognizer(guide)
-    for shard in shards:
-        if (destination / f"{shard.stem}.npz").exists():
-            _console.print(f"{shard.name}: already prepared")
-            continue
-        _console.print(f"{shard.name}: {prepare_shard(shard, destination, detector, recognizer)} faces")
 
 
 @app.command()

@@ -27,9 +27,12 @@ class NetworkSettings(Section):
     resolution: int
     content_size: int = 16
     content_channels: int = 8
+    fine_channels: tuple[int, ...] = ()
     style_dim: int = 256
     width: int
     max_width: int = 192
+    detail: bool = False  # carry over what the code does not hold; the paper: False
+    discriminator: Literal["whole", "patch"] = "whole"  # D: a logit a crop, as in the paper, or a logit a patch
     discriminator_width: int
     patch_size: int = 16  # patches for D_local are resized to this side
     patches: int = 4  # patches per picture, of the output and of the reference alike
@@ -46,9 +49,11 @@ class NetworkSettings(Section):
             identity_dim=identity_dim,
             content_size=self.content_size,
             content_channels=self.content_channels,
+            fine_channels=self.fine_channels,
             style_dim=self.style_dim,
             width=self.width,
             max_width=self.max_width,
+            detail=self.detail,
         )
 
 
@@ -62,6 +67,7 @@ class LossSettings(Section):
     content: float = Field(2.0, ge=0)  # λ_con: Eq. 1 on same-identity pairs
     local: float = Field(0.1, ge=0)  # Eq. 2 on different-identity pairs, relative to nothing else
     colour: float = Field(0.25, ge=0)  # ours: L1 on pooled chroma and luma of different-identity pairs
+    keep: float = Field(0.0, ge=0)  # ours: L1 on different-identity pairs as well: change no more than identity needs
     identity: float = Field(1.0, ge=0)  # λ_id: Eq. 4
     distil: float = Field(1.0, ge=0)  # weight of Eq. 4's second term, Cos(z_id, R_id)
     distil_swaps: float = Field(2.0, ge=0)  # ours: the same on generated faces; the closed loop looks at those
@@ -91,6 +97,9 @@ class ScheduleSettings(Section):
 
     batch: int = Field(16, ge=2)  # pairs per step
     same_share: float = Field(0.25, gt=0, lt=1)  # of the pairs show one person twice; the paper alternates: 0.5
+    virtual_share: float = Field(0.0, ge=0, le=1)  # of the other pairs ask for a virtual identity, at a random angle
+    virtual_from_deg: float = Field(20.0, ge=0, le=180)  # … between this
+    virtual_to_deg: float = Field(130.0, ge=0, le=180)  # … and this
     labelled_share: float = Field(0.6, ge=0, le=1)  # of the other pairs are drawn from faces with an identity
     steps: int = Field(40_000, ge=1)  # the paper's
     decay_steps: int = Field(500, ge=0)  # over the last so many steps the learning rates fall to 0

@@ -1,6 +1,7 @@
 """Prepared faces in memory, and the pairs of a step: a function of (seed, step) alone, so that a run can resume."""
 
 import io
+import math
 import tarfile
 from dataclasses import dataclass, fields
 from hashlib import sha256
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from cfanet.errors import InputError
 from cfanet.recognizers import file_digest
+from cfanet.weights import IdentitySpread
 from training.config import ScheduleSettings
 from training.distributed import Place
 
@@ -46,6 +48,8 @@ class Pairs:
     y_clean: Tensor  # (B, 3, R, R): the same picture as it is
     x_embedding: Tensor  # (B, d)
     y_embedding: Tensor  # (B, d)
+    turn: Tensor  # (B, d): where an identity is virtual, the direction to turn to from x's; else zeros
+    theta_rad: Tensor  # (B,): by how much
     same: Tensor  # (B,) bool
 
     def rows(self, place: Place) -> "Pairs":
@@ -79,11 +83,21 @@ def data_digest(folder: Path) -> str:
 
 
 def split_held_out(faces: FaceSet) -> tuple[FaceSet, FaceSet]:
-    """(training, held-out) faces; people, not pictures, are held out, chosen by a hash of their code."""
+    """(training, held-out) faces; people, not pictures, are held out, chosen by a hash of their code.
+
+    InputError where nobody is chosen: thresholds and metrics need people who were not trained on.
+    """
     codes = sorted(set(faces.identity.tolist()) - {UNKNOWN})
     held = [c for c in codes if int.from_bytes(sha256(str(c).encode()).digest()[:4], "big") % _HELD_OUT_OF == 0]
+    if not held:
+        raise InputError(f"{len(codes)} people with names are too few to hold any of them out: prepare at least 40")
     mask = torch.isin(faces.identity, torch.tensor(held, dtype=torch.int64))
     return faces.subset(~mask), faces.subset(mask)
+
+
+def real_spread(faces: FaceSet) -> IdentitySpread:
+    """Mean and covariance of real identity vectors: of labelled people, whose pictures were chosen as portraits."""
+    return IdentitySpread.measure(faces.embedding[faces.identity != UNKNOWN])
 
 
 class PairSampler:
@@ -94,6 +108,8 @@ class PairSampler:
         self._faces, self._batch, self._seed = faces, schedule.batch, schedule.seed
         self._same_pairs = min(max(1, round(schedule.batch * schedule.same_share)), schedule.batch - 1)
         self._labelled_share = schedule.labelled_share
+        self._virtual_share = schedule.virtual_share
+        self._virtual_rad = (math.radians(schedule.virtual_from_deg), math.radians(schedule.virtual_to_deg))
         self._labelled = (faces.identity != UNKNOWN).nonzero()[:, 0]
         groups = {}
         for code in sorted(set(faces.identity.tolist()) - {UNKNOWN}):
@@ -103,6 +119,7 @@ class PairSampler:
         if not groups:
             raise InputError("no identity has two pictures: same-identity pairs need at least one that does")
         self._groups = list(groups.values())
+        self._spread = real_spread(faces)
 
     def step(self, step: int) -> Pairs:
         """The batch of `step`."""
@@ -115,7 +132,16 @@ class PairSampler:
         same = torch.arange(self._batch) < count
         x = _mirror(_to_float(faces.pictures[xs]), rng)
         y = _mirror(_to_float(faces.pictures[ys]), rng)
-        return Pairs(x, augment(y, rng), y, faces.embedding[xs], faces.embedding[ys], same)
+        turn, theta = self._virtual(~same, rng)
+        return Pairs(x, augment(y, rng), y, faces.embedding[xs], faces.embedding[ys], turn, theta, same)
+
+    def _virtual(self, may: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """For a share of the pairs in `may`, a direction from the spread of real identities, and an angle."""
+        n, low, high = len(may), *self._virtual_rad
+        turn = torch.stack([self._spread.sample(rng) for _ in range(n)])
+        theta = torch.empty(n).uniform_(low, high, generator=rng)
+        chosen = may & (torch.rand(n, generator=rng) < self._virtual_share)
+        return turn * chosen[:, None], theta * chosen
 
     def _same(self, rng: torch.Generator) -> tuple[int, int]:
         group = self._groups[_randint(len(self._groups), rng)]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from cfanet.networks.generator import Generator
-from cfanet.weights import IdentitySpread, load_generator, save_generator
-from training.data import UNKNOWN, FaceSet, data_digest
+from cfanet.weights import load_generator, save_generator
+from training.data import FaceSet, data_digest, real_spread
 from training.loop import Trainer
 from training.measure import measure_generator
 
@@ -24,12 +24,6 @@ def identity_vectors(generator: Generator, pictures: Tensor, batch: int = 64) ->
     device = next(generator.parameters()).device
     parts = [generator.identify(part.to(device).float() / 127.5 - 1.0).cpu() for part in torch.split(pictures, batch)]
     return torch.cat(parts)
-
-
-def real_spread(faces: FaceSet) -> IdentitySpread:
-    """Mean and covariance of real identity vectors: of labelled people, whose pictures were chosen as portraits."""
-    known = faces.identity != UNKNOWN
-    return IdentitySpread.measure(faces.embedding[known])
 
 
 def fit_thresholds(vectors: Tensor, identity: Tensor) -> dict[float, float]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cfanet.align import crop_points, invert, similarity_transform
 from cfanet.recognizers import TorchRecognizer
+from training.input_gradient import with_cheap_gradient
 
 _SMALLEST_VIEW = 48  # side in pixels below which a crop does not show enough for R_id to know the person
 
@@ -19,6 +20,7 @@ class Guide(nn.Module):
     def __init__(self, recognizer: TorchRecognizer, resolution: int) -> None:
         super().__init__()
         self.recognizer = recognizer
+        self._on_cpu = with_cheap_gradient(recognizer.network)
         points = np.array(recognizer.descriptor.points, dtype=np.float32)
         inverse = invert(similarity_transform(crop_points(resolution), points))
         # From pixel to grid_sample's coordinates on both sides.
@@ -40,14 +42,16 @@ class Guide(nn.Module):
         descriptor = self.recognizer.descriptor
         values = ((view + 1.0) * 127.5 - descriptor.mean) / descriptor.std
         # One view instead of the mirrored sum: half the cost, and the shift makes up for what it loses.
-        return F.normalize(self.recognizer.network(values).float(), dim=-1)
+        network = self._on_cpu if values.device.type == "cpu" else self.recognizer.network
+        return F.normalize(network(values).float(), dim=-1)
 
 
 def _shake(crops: Tensor, theta: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Half of all batches pass a lower resolution; every face is moved, scaled and lit a little differently."""
     n, side = len(crops), crops.shape[-1]
     if torch.rand((), generator=rng) < 0.5:
-        small = int(side * float(torch.empty(()).uniform_(max(0.5, _SMALLEST_VIEW / side), 0.9, generator=rng)))
+        least = min(0.9, max(0.5, _SMALLEST_VIEW / side))
+        small = int(side * float(torch.empty(()).uniform_(least, 0.9, generator=rng)))
         low = F.interpolate(crops, size=(small, small), mode="area")
         crops = F.interpolate(low, size=(side, side), mode="bilinear", align_corners=False)
     gain = 1.0 + 0.1 * torch.randn(n, 1, 1, 1, generator=rng)

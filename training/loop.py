@@ -12,8 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from cfanet.hypersphere import slerp
-from cfanet.networks.discriminator import Discriminator, LocalDiscriminator, random_patches
+from cfanet.hypersphere import rotate, slerp, tangent
+from cfanet.networks.discriminator import Discriminator, LocalDiscriminator, PatchDiscriminator, random_patches
 from training import losses
 from training.checkpoint import STATE_FILE, load_state, save_state
 from training.config import TrainingSettings
@@ -43,11 +43,13 @@ class Step:
     cross: Tensor  # (B, 3, R, R): content of x, identity of y
     judged: Tensor  # (B,) bool: pairs on which Eq. 4 is computed
     again: Tensor  # (B,) bool: pairs on which Eq. 8 is
-    restored: Tensor  # (pairs of `again`, 3, R, R): content and identity of x
+    restored: Tensor  # (pairs of `again`, 3, R, R): content and identity of x, nothing carried over
     content: Tensor  # z_con of x
     as_x: Tensor  # (B, d): the identity that stood for x's; its own z_id or R_id's vector
-    as_y: Tensor  # (B, d)
-    z_y: Tensor | None  # (B, d), where the identity branch is trained or used
+    as_y: Tensor  # (B, d): the identity that was asked for, on which the decoder was conditioned
+    asked: Tensor  # (B, d): what R_id is to see in `cross`
+    z_x: Tensor | None  # (B, d), where the identity branch is trained or used
+    z_y: Tensor | None  # (B, d), of the augmented pictures, likewise
 
 
 class Trainer:
@@ -64,7 +66,12 @@ class Trainer:
         torch.manual_seed(settings.schedule.seed)
         self.guide, *self.more_guides = (guide.to(self.device) for guide in guides)
         self.generator = started_generator(network.generator(self.guide.recognizer.dim), settings.start)
-        self.discriminator = Discriminator(network.resolution, network.discriminator_width, network.max_width)
+        widths = (network.discriminator_width, network.max_width)
+        self.discriminator: nn.Module = (
+            PatchDiscriminator(*widths)
+            if network.discriminator == "patch"
+            else Discriminator(network.resolution, *widths)
+        )
         self.local = LocalDiscriminator(network.patch_size, network.discriminator_width, network.max_width)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         for module in self.modules().values():
@@ -157,11 +164,20 @@ class Trainer:
         weights, schedule = self.settings.losses, self.settings.schedule
         own_share = schedule.own_identity_share if self.step >= schedule.own_identity_from else 0.0
         as_x, as_y = pairs.x_embedding, pairs.y_embedding
-        content, z_x = self.generator.encode(pairs.x)
-        z_y = self.generator.identify(pairs.y) if own_share > 0 or weights.identity * weights.distil > 0 else None
-        if own_share > 0 and z_y is not None:
+        content, features = self.generator.encoder.content_and_features(pairs.x)
+        z_x = z_y = None
+        if own_share > 0 or weights.identity * weights.distil > 0:
+            z_x, z_y = self.generator.encoder.identity(features), self._branch_alone(pairs.y)
             own = (torch.rand(len(z_x), 1, generator=rng) < own_share).to(self.device)
-            as_x, as_y = torch.where(own, z_x, as_x), torch.where(own, z_y, as_y)
+            as_x = torch.where(own, z_x, as_x)
+        # A virtual identity lies at an angle from x's own, towards a direction that real identities take.
+        virtual = (pairs.theta_rad > 0)[:, None]
+        detail = self.settings.network.detail and z_x is not None
+        origin = (z_x if detail and z_x is not None else as_x).detach()
+        as_y = torch.where(virtual, rotate(origin, tangent(origin, pairs.turn), pairs.theta_rad), as_y)
+        origin = pairs.x_embedding if detail else origin
+        turned = rotate(origin, tangent(origin, pairs.turn), pairs.theta_rad)
+        asked = torch.where(virtual, turned, pairs.y_embedding)
         # Where x and y are the same person, Eq. 1 already asks for x itself: the rest can be left out there.
         judged = torch.ones_like(pairs.same) if weights.every_pair else ~pairs.same
         keep = torch.zeros_like(judged)
@@ -169,8 +185,21 @@ class Trainer:
         again = judged & keep.roll(int(torch.randint(len(keep), (), generator=rng)))
         if not again.any():
             again = judged
-        both = self.generator.decode(torch.cat([content, content[again]]), torch.cat([as_y, as_x[again]])).float()
-        return Step(pairs, both[: len(content)], judged, again, both[len(content) :], content, as_x, as_y, z_y)
+        if detail and z_x is not None:
+            again = torch.ones_like(judged)
+            restored = self.generator.decode(content, z_x).float()
+            cross = self.generator.move(pairs.x, content, z_x, as_y, restored)
+        else:
+            both = self.generator.decode(torch.cat([content, content[again]]), torch.cat([as_y, as_x[again]])).float()
+            cross, restored = both[: len(content)], both[len(content) :]
+        return Step(pairs, cross, judged, again, restored, content, as_x, as_y, asked, z_x, z_y)
+
+    def _branch_alone(self, crops: Tensor) -> Tensor:
+        """z_id, with gradients for the identity branch only: the stem learns from x, and a step costs less."""
+        with torch.no_grad():
+            features = self.generator.encoder.features(crops)
+        identity: Tensor = self.generator.encoder.identity(features)
+        return identity
 
     def _generator_loss(self, made: Step, rng: torch.Generator, values: dict[str, Tensor]) -> Tensor:
         """Eq. 9; fills `values` with its unweighted terms."""
@@ -183,35 +212,46 @@ class Trainer:
             + weights.content * values["content_same"]
             + weights.colour * values["colour"]
         )
+        if weights.keep > 0:
+            values["keep"] = losses.masked_mean(losses.kept(pairs.x, made.cross), ~pairs.same)
+            total = total + weights.keep * values["keep"]
         if weights.identity > 0:
             seen = self.guide(made.cross[judged], rng)
-            values["identity"] = losses.generated_identity(seen, pairs.y_embedding[judged])
+            values["identity"] = losses.generated_identity(seen, made.asked[judged])
             total = total + weights.identity * values["identity"]
-            for guide in self.more_guides:
+            real = judged & (pairs.theta_rad == 0)  # nobody has a picture of a virtual identity
+            for guide in self.more_guides if real.any() else ():
                 with torch.no_grad():
-                    wanted = guide(pairs.y_clean[judged])
-                further = losses.generated_identity(guide(made.cross[judged], rng), wanted)
+                    wanted = guide(pairs.y_clean[real])
+                further = losses.generated_identity(guide(made.cross[real], rng), wanted)
                 values[f"identity_{guide.recognizer.name}"] = further
                 total = total + weights.identity * further
-            if made.z_y is not None:
-                values["distil"] = losses.encoded_identity(made.z_y, pairs.y_embedding)
+            if made.z_x is not None and made.z_y is not None:
+                of_x = losses.encoded_identity(made.z_x, pairs.x_embedding)
+                values["distil"] = (of_x + losses.encoded_identity(made.z_y, pairs.y_embedding)) / 2
                 total = total + weights.identity * weights.distil * values["distil"]
             if weights.distil_swaps > 0:
                 # The branch learns to report what R_id sees in a generated face, which need not be what was asked.
-                encoded = self.generator.identify(made.cross[judged].detach())
+                encoded = self._branch_alone(made.cross[judged].detach())
                 values["distil_swaps"] = losses.encoded_identity(encoded, seen.detach())
                 total = total + weights.distil_swaps * values["distil_swaps"]
             with torch.no_grad():
-                values["cos_own"] = losses.cosine(seen, pairs.x_embedding[judged])[~pairs.same[judged]].mean()
+                far = ~pairs.same[judged] & (pairs.theta_rad[judged] == 0)
+                values["cos_own"] = losses.masked_mean(losses.cosine(seen, pairs.x_embedding[judged]), far)
             if weights.smooth > 0 and self.step % weights.smooth_every == 0:
                 values["smooth"] = self._smoothness(made, rng)
                 total = total + weights.identity * weights.smooth * weights.smooth_every * values["smooth"]
         if self._adversarial:
-            fakes = torch.cat([made.cross, made.restored])
-            values["adversarial"] = losses.fools(self.discriminator(fakes))
-            values["local"] = losses.fools(self._local_logits(made.cross, pairs.x, ~pairs.same, rng))
-            total = total + weights.adversarial * values["adversarial"] + weights.local * values["local"]
+            values["adversarial"] = losses.fools(self.discriminator(self._shown(made)))
+            total = total + weights.adversarial * values["adversarial"]
+            if weights.local > 0:
+                values["local"] = losses.fools(self._local_logits(made.cross, pairs.x, ~pairs.same, rng))
+                total = total + weights.local * values["local"]
         return total
+
+    def _shown(self, made: Step) -> Tensor:
+        """The generated crops that D judges: where detail is carried over, nobody ever sees the restored ones."""
+        return made.cross if self.settings.network.detail else torch.cat([made.cross, made.restored])
 
     def _smoothness(self, made: Step, rng: torch.Generator) -> Tensor:
         """Eq. 5 on a quarter of the batch, in float32: ε = 1e-4 does not survive half precision."""
@@ -234,13 +274,14 @@ class Trainer:
     def _train_judges(self, made: Step, rng: torch.Generator, values: dict[str, Tensor]) -> None:
         """One update of D and D_local; R1 lazily."""
         weights, real = self.settings.losses, made.pairs.x
-        cross, restored, all_rows = made.cross.detach(), made.restored.detach(), torch.ones_like(made.pairs.same)
+        cross, all_rows = made.cross.detach(), torch.ones_like(made.pairs.same)
         with self._autocast():
-            fakes = self.discriminator(torch.cat([cross, restored]))
-            values["d"] = losses.discriminates(self.discriminator(real), fakes)
-            local_fake = self._local_logits(cross, real, ~made.pairs.same, rng)
-            values["d_local"] = losses.discriminates(self._local_logits(real, real, all_rows, rng), local_fake)
-            total = values["d"] + values["d_local"]
+            fakes = self.discriminator(self._shown(made).detach())
+            values["d"] = total = losses.discriminates(self.discriminator(real), fakes)
+            if weights.local > 0:
+                local_fake = self._local_logits(cross, real, ~made.pairs.same, rng)
+                values["d_local"] = losses.discriminates(self._local_logits(real, real, all_rows, rng), local_fake)
+                total = total + values["d_local"]
         if weights.r1 > 0 and self.step % weights.r1_every == 0:
             probe = real.detach().requires_grad_()
             with torch.autocast(self.device.type, enabled=False):
@@ -270,6 +311,8 @@ class Trainer:
             pairs.y_clean.to(device, memory_format=torch.channels_last),
             pairs.x_embedding.to(device),
             pairs.y_embedding.to(device),
+            pairs.turn.to(device),
+            pairs.theta_rad.to(device),
             pairs.same.to(device),
         )
 

@@ -21,7 +21,8 @@ def measure_generator(generator: Generator, guide: Guide, faces: FaceSet, spread
 
     `l1` of restored faces in [-1, 1]; `restored` and `restored_from_z` with their own original, given R_id's vector or
     z_id; `swapped` with the face whose identity was given, `swapped_own` with their original; `moved_own` after 120°
-    from z_id; `z_id` the cosine of z_id with R_id; `z_id_of_moved` the same on moved faces.
+    from z_id, `moved_l1` by how much that changes a crop;
+    `z_id` the cosine of z_id with R_id; `z_id_of_moved` the same on moved faces.
     """
     every = max(1, len(faces) // _FACES)
     pictures, embeddings = faces.pictures[::every][:_FACES], faces.embedding[::every][:_FACES]
@@ -46,8 +47,8 @@ def _measure(
         propose(z.cpu().float(), spread, _ANGLE_DEG, torch.Generator().manual_seed(row)) for row, z in enumerate(z_id)
     ]
     restored = generator.decode(content, own)
-    moved = generator.decode(content, torch.stack(goals).to(x))
-    swapped, seen_moved = guide(generator.decode(content, other)), guide(moved)
+    moved = generator.move(x, content, z_id, torch.stack(goals).to(x))
+    swapped, seen_moved = guide(generator.move(x, content, z_id, other)), guide(moved)
     return {
         "l1": losses.reconstruction(x, restored),
         "restored": losses.cosine(guide(restored), own),
@@ -55,6 +56,7 @@ def _measure(
         "swapped": losses.cosine(swapped, other),
         "swapped_own": losses.cosine(swapped, own),
         "moved_own": losses.cosine(seen_moved, own),
+        "moved_l1": losses.reconstruction(x, moved),
         "z_id": losses.cosine(z_id, own),
         "z_id_of_moved": losses.cosine(generator.identify(moved), seen_moved),
     }

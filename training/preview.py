@@ -23,11 +23,12 @@ def preview(generator: Generator, faces: FaceSet, spread: IdentitySpread, rows: 
     device = next(generator.parameters()).device
     content, z_id = generator.encode(x.to(device))
     others = faces.embedding[::every][:rows].roll(1, 0).to(device)
-    columns = [x, generator.decode(content, z_id).cpu(), generator.decode(content, others).cpu()]
+    x = x.to(device)
+    columns = [x.cpu(), generator.decode(content, z_id).cpu(), generator.move(x, content, z_id, others).cpu()]
     for angle in ANGLES_DEG:
         rngs = [torch.Generator().manual_seed(row) for row in range(len(x))]
         moved = [propose(z.cpu().float(), spread, angle, rng) for z, rng in zip(z_id, rngs, strict=True)]
-        columns.append(generator.decode(content, torch.stack(moved).to(device)).cpu())
+        columns.append(generator.move(x, content, z_id, torch.stack(moved).to(device)).cpu())
     grid = torch.cat([torch.cat(list(column.unbind()), dim=1) for column in columns], dim=2)
     return ((grid.clamp(-1, 1) + 1.0) * 127.5).round().byte()
 

@@ -1,8 +1,11 @@
-"""The two discriminators of the training: D on whole crops, D_local on patches (StyleGAN2's residual architecture)."""
+"""The discriminators of the training: D on whole crops or, for short runs, on each patch; D_local on random patches."""
+
+import itertools
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from cfanet.networks.layers import Conv2d, DownBlock, Linear, activate
 
@@ -45,6 +48,29 @@ class Discriminator(nn.Module):
         x = torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], dim=1)
         x = activate(self.conv(x)).flatten(1)
         logits: Tensor = self.logit(activate(self.hidden(x)))[:, 0]
+        return logits
+
+
+class PatchDiscriminator(nn.Module):
+    """D for short runs: a logit for each overlapping patch (Isola et al., 2017), spectrally normalised.
+
+    A logit a crop has to learn what a face is before it can tell a generator anything; a logit a patch teaches
+    sharpness within hundreds of steps (docs/LOG.md).
+    """
+
+    def __init__(self, width: int, max_width: int) -> None:
+        super().__init__()
+        channels = [3, *(min(max_width, width * 2**level) for level in range(4))]
+        stages = [nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in itertools.pairwise(channels)]
+        self.stages = nn.ModuleList([spectral_norm(stage) for stage in stages])
+        self.logit = spectral_norm(nn.Conv2d(channels[-1], 1, 3, padding=1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, R, R) in [-1, 1] → (N, 1, R / 16, R / 16) logits."""
+        x = images
+        for stage in self.stages:
+            x = F.leaky_relu(stage(x), 0.2)
+        logits: Tensor = self.logit(x)
         return logits
 
 

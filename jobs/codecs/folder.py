@@ -1,8 +1,12 @@
-"""Image folders: files in any depth of subfolders, grouped into work items by sorted path; paths are kept."""
+"""Image folders: files in any depth of subfolders, grouped into work items in order of their names in the output.
+
+Those are their paths, or pseudonyms of them. Everything after reading knows a file by its name in the output alone, so
+that no record holds a path that was replaced, and their order says nothing about it either.
+"""
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from jobs.codecs.shard import (
     MAX_MEMBER_BYTES,
@@ -26,13 +30,26 @@ def extension_of(path: str) -> str:
     return name.rpartition(".")[2].lower() if "." in name.lstrip(".") else ""
 
 
-def group_files(files: Sequence[Entry], per_shard: int) -> list[WorkItem]:
+def pseudonymous(path: str, pseudonym: Callable[[str], str]) -> str:
+    """The name of a file without anything of its path but the extension; a picture and its sidecar stay neighbours."""
+    extension = path.rpartition(".")[2] if extension_of(path) else ""
+    stem = pseudonym(path.removesuffix(f".{extension}") if extension else path)
+    return f"{stem[:2]}/{stem[2:]}" + (f".{extension}" if extension else "")
+
+
+def group_files(
+    files: Sequence[Entry], per_shard: int, pseudonym: Callable[[str], str] | None = None
+) -> list[WorkItem]:
     """Cut files (in sorted order) into work items of `per_shard`; the same files always give the same items."""
     items = []
-    for number, start in enumerate(range(0, len(files), per_shard)):
-        group = tuple(files[start : start + per_shard])
+    named = [(entry.path, entry) for entry in files]
+    if pseudonym is not None:
+        named = sorted(((pseudonymous(path, pseudonym), entry) for path, entry in named), key=lambda pair: pair[0])
+    for number, start in enumerate(range(0, len(named), per_shard)):
+        names, group = zip(*named[start : start + per_shard], strict=True)
         digest = hashlib.sha256(repr([(entry.path, entry.etag) for entry in group]).encode("utf-8", "surrogateescape"))
-        items.append(WorkItem(f"files-{number:06d}", FolderCodec.name, group, digest.hexdigest()))
+        kept = names if pseudonym is not None else ()
+        items.append(WorkItem(f"files-{number:06d}", FolderCodec.name, group, digest.hexdigest(), kept))
     return items
 
 
@@ -43,17 +60,17 @@ class FolderCodec:
     sample_needs_picture = False
 
     def read(self, storage: Storage, item: WorkItem, wanted: Wanted) -> Iterator[Sample | Refusal]:
-        """Yield one sample a file, in sorted order."""
-        for entry in item.files:
-            yield self._read_file(storage, entry, wanted)
+        """Yield one sample a file, in order."""
+        for entry, name in zip(item.files, item.released_names, strict=True):
+            yield self._read_file(storage, entry, name, wanted)
 
-    def _read_file(self, storage: Storage, entry: Entry, wanted: Wanted) -> Sample | Refusal:
-        extension = extension_of(entry.path)
-        name = printable(entry.path)
+    def _read_file(self, storage: Storage, entry: Entry, path: str, wanted: Wanted) -> Sample | Refusal:
+        extension = extension_of(path)
+        name = printable(path)
         if not wanted(extension):
-            return Sample(name, (Member(entry.path, extension, _MODE, 0.0, None),))
-        if unsafe_name(entry.path):
-            return Refusal(name, name, "unsafe_name", unsafe_name(entry.path), name)
+            return Sample(name, (Member(path, extension, _MODE, 0.0, None),))
+        if unsafe_name(path):
+            return Refusal(name, name, "unsafe_name", unsafe_name(path), name)
         if entry.size > MAX_MEMBER_BYTES:
             detail = f"a file of {entry.size} bytes; the limit is {MAX_MEMBER_BYTES}"
             return Refusal(name, name, "too_large", detail, name)
@@ -61,7 +78,7 @@ class FolderCodec:
             data = read_bytes(storage, entry.path, entry.etag)
         except OSError as error:
             return Refusal(name, name, "unreadable_file", f"the file cannot be read: {error.strerror}", name)
-        return Sample(name, (Member(entry.path, extension, _MODE, 0.0, data),))
+        return Sample(name, (Member(path, extension, _MODE, 0.0, data),))
 
     @contextlib.contextmanager
     def writer(self, storage: Storage, item: WorkItem, source: Storage) -> Iterator["FolderShardWriter"]:

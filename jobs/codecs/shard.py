@@ -24,6 +24,12 @@ class WorkItem:
     format: str  # name of the codec
     files: tuple[Entry, ...]
     etag: str  # of all files together
+    names: tuple[str, ...] = ()  # of loose files in the output; () where they keep theirs
+
+    @property
+    def released_names(self) -> tuple[str, ...]:
+        """What the files are called in the output."""
+        return self.names or tuple(entry.path for entry in self.files)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from cfanet.records import (
     Comparison,
     Detection,
     Embeddings,
+    Excused,
     FaceDecision,
     FaceRecord,
     ImageArray,
@@ -95,7 +96,7 @@ class FakeDetector:
     def detect(self, image: ImageArray) -> list[Detection]:
         return [detection(box) for box in self._boxes]
 
-    def detect_every(self, image: ImageArray) -> list[Detection]:
+    def detect_every(self, image: ImageArray, excused: Excused | None = None) -> list[Detection]:
         return self.detect(image)
 
 

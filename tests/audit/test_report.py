@@ -132,6 +132,12 @@ def test_what_is_not_covered_depends_on_the_run(tmp_path: Path) -> None:
     assert not {"Missed faces", "Anonymity in the strict sense"} & plain
 
 
+def test_a_report_on_videos_says_what_frames_cannot_prove(tmp_path: Path) -> None:
+    run = replace(run_info(), data_format="video")
+    titles = {gap["title"] for gap in _report(tmp_path, audited_shard("a.mp4", 5), run=run)["not_covered"]}
+    assert {"How sure the rates of videos are", "Voices, and the way people move"} <= titles
+
+
 def test_angles_count_every_replaced_face(tmp_path: Path) -> None:
     report = _report(tmp_path, audited_shard("a.tar", 41), audited_shard("b.tar", 21, start=41))
     assert [one["name"] for one in report["angles"]] == ["generator's identity space", "fake"]

@@ -8,7 +8,7 @@ from cfanet.anonymizer import Anonymizer, Parts
 from cfanet.config import AnonymizeSettings
 from cfanet.identity import IdentityBranch
 from cfanet.obscure import obscured_region
-from cfanet.records import Detection, FaceDecision, ImageArray, ImageStatus, Recognizer
+from cfanet.records import Detection, Excused, FaceDecision, ImageArray, ImageStatus, Recognizer
 from cfanet.search import References
 from cfanet.seeds import SeedKey
 from tests.cfanet.tiny import FakeDetector, FakeRecognizer, face_at, noise, tiny_generator
@@ -164,7 +164,7 @@ def test_the_check_sees_a_face_nobody_replaced_and_one_that_did_not_change() -> 
 class FakeHidingDetector(FakeDetector):
     """Has one face more for those who ask for everything: one that a neighbour hides."""
 
-    def detect_every(self, image: ImageArray) -> list[Detection]:
+    def detect_every(self, image: ImageArray, excused: Excused | None = None) -> list[Detection]:
         return [*self.faces, face_at(105, 60, 50), face_at(106, 61, 50)]
 
 

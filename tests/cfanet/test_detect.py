@@ -87,7 +87,8 @@ def test_a_check_sees_what_every_pass_found_also_behind_a_neighbour(detector: MT
     boxes, _ = MTCNN(keep_all=True).detect(image)
     every = [face.box for face in detector.detect_every(image)]
     assert len(boxes) >= 2
-    assert all(tuple(float(v) for v in box) in every for box in boxes), "exactly what plain MTCNN finds"
+    apart = np.abs(np.array(every)[:, None] - boxes[None].astype(float)).max(axis=2)
+    assert (apart.min(axis=0) < 1e-2).all(), "what plain MTCNN finds, to the hundredth of a pixel"
     assert len(every) > len(detector.detect(image)), "faces that several passes found stand there several times"
 
 

@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from audit.second_detector import NoSecondDetector, SecondDetector
+from cfanet.assigned import Assigned, Target
 from cfanet.records import (
     Comparison,
     Detection,
     Detector,
     Embeddings,
+    Excused,
     FaceDecision,
     FaceRecord,
     ImageArray,
@@ -32,7 +35,7 @@ FACE = 24  # side of a face, pixels
 _SLOT = 40  # one face every so many pixels
 POISON = 7  # a shade that makes the fake anonymizer fail
 KILLER = 13  # a shade that makes it kill its process
-HIDDEN = 21  # a shade the detector sees only once the picture was re-encoded
+HIDDEN = 50  # a shade the detector sees only once the picture was re-encoded
 
 
 def picture(shades: Sequence[int] = (), width: int = 200, height: int = 64) -> ImageArray:
@@ -89,7 +92,7 @@ class FakeDetector:
                 faces.append(Detection((left, 16, left + FACE, 16 + FACE), 0.99, _points(left)))
         return faces
 
-    def detect_every(self, image: ImageArray) -> list[Detection]:
+    def detect_every(self, image: ImageArray, excused: Excused | None = None) -> list[Detection]:
         return self.detect(image)
 
 
@@ -162,6 +165,41 @@ class FakeAnonymizer:
                 )
             )
         return ImageResult(name, ImageStatus.ANONYMIZED, "", result, tuple(records))
+
+    def targets(
+        self, images: Sequence[ImageArray], detections: Sequence[Detection], name: str, index: int
+    ) -> list[tuple[Target, ...]]:
+        return [(Target(90.0, torch.tensor([float(self._key.digest(name, index, 0)[0] // 4)])),)]
+
+    def run_assigned(self, image: ImageArray, name: str, assigned: Sequence[Assigned]) -> ImageResult:
+        result, records = image.copy(), []
+        for face in assigned:
+            left, top, right, bottom = (round(value) for value in face.detection.box)
+            shade = 20 + int(face.targets[0].vector) if face.targets else 128
+            if round(int(image[28, min(left + FACE // 2, image.shape[1] - 1), 1]) / 4) == POISON:
+                raise RuntimeError("poison")
+            result[max(0, top) : bottom, max(0, left) : right] = (20, shade, 240) if face.targets else 128
+            records.append(
+                FaceRecord(
+                    face.index,
+                    face.detection.box,
+                    "fake",
+                    face.detection.score,
+                    "cfa" if face.targets else "mask",
+                    FaceDecision.REPLACED if face.targets else FaceDecision.OBSCURED,
+                    1,
+                    90.0,
+                    91.5,
+                    face.seed_id,
+                    (Comparison("fake-loop", "mated", "original", -0.9, 154.0, 0.5),),
+                    face.refusal,
+                )
+            )
+        status = ImageStatus.ANONYMIZED if records else ImageStatus.NO_FACE
+        return ImageResult(name, status, "", result, tuple(records))
+
+    def seed_id(self, name: str, index: int) -> str:
+        return self._key.seed_id(name, index)
 
     def check_released(self, original: ImageArray, released: ImageArray, result: ImageResult) -> list[Detection]:
         return FakeDetector(sees_hidden=True).detect(released)

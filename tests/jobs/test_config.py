@@ -28,6 +28,7 @@ def test_override_values_are_toml() -> None:
         ("angle_deg=90", ["angle_deg", "anonymize.angle_deg"]),
         ("anonymize.angle_deg=190", ["anonymize.angle_deg", "190", "180"]),
         ("destination.keep_members=['jpg']", ["keep_members", "jpg", "never copied"]),
+        ("destination.keep_members=['mp4']", ["keep_members", "mp4", "never copied"]),
         ("nonsense", ["--set", "section.key=value"]),
     ],
 )

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -147,17 +149,28 @@ def test_a_bad_network_loses_nothing(
     assert bucket.uploads() == 0
 
 
+def _nothing_secret_in(logs: Path) -> None:
+    """Of a whole run, the workers' included."""
+    files = [path for path in logs.rglob("*") if path.is_file() and not path.is_symlink()]
+    written = b"".join(path.read_bytes() for path in files)
+    shutil.rmtree(logs, ignore_errors=True)
+    assert len(files) > 10 and len(written) > 10_000
+    assert SECRET.encode() not in written and ACCESS.encode() not in written
+
+
 def test_a_killed_driver_leaves_whole_objects_and_is_finished_by_another(
     dataset: Path, bucket: Bucket, key: str, make_config: Make, quiet: Progress, tmp_path: Path, inline: None
 ) -> None:
     uri = f"s3://{bucket.name}"
     command = [sys.executable, "-c", _SCRIPT, f"{uri}/in", f"{uri}/out", key]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    logs = tempfile.mkdtemp(prefix="rj", dir="/tmp")  # short: Ray puts sockets there
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "RAY_TMPDIR": logs}
     with subprocess.Popen(command, env=environment) as process, _killed_at_the_end(process):
         deadline = time.monotonic() + 240
         while not bucket.names("out/_cfanet/manifest/"):
             assert process.poll() is None and time.monotonic() < deadline, "the job ended before it could be killed"
             time.sleep(0.05)
+    _nothing_secret_in(Path(logs))
     done = bucket.names("out/_cfanet/manifest/")
     assert 1 <= len(done) < _SHARDS and "out/RELEASE.json" not in bucket.names()
     expected = _local(make_config, key, quiet, tmp_path)

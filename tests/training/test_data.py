@@ -45,6 +45,11 @@ def test_people_are_held_out_not_pictures() -> None:
     assert not set(training.identity.tolist()) & set(held_out.identity.tolist())
 
 
+def test_too_few_people_to_hold_any_out_are_refused(faces: FaceSet) -> None:
+    with pytest.raises(InputError, match="3 people with names are too few"):
+        split_held_out(faces)
+
+
 def test_a_step_has_both_kinds_of_pairs(faces: FaceSet) -> None:
     lookup = {tuple(e.tolist()): int(i) for e, i in zip(faces.embedding, faces.identity, strict=True)}
     sampler = PairSampler(faces, SCHEDULE)
@@ -104,3 +109,18 @@ def test_the_data_digest_sees_one_byte(tmp_path: Path, faces: FaceSet) -> None:
     data[600] ^= 1
     shard.write_bytes(data)
     assert data_digest(tmp_path) != before
+
+
+def test_a_share_of_the_other_pairs_asks_for_a_virtual_identity(faces: FaceSet) -> None:
+    some = SCHEDULE.model_copy(update={"virtual_share": 0.5, "virtual_from_deg": 30.0, "virtual_to_deg": 60.0})
+    steps = [PairSampler(faces, some).step(step) for step in range(30)]
+    same, theta = torch.cat([p.same for p in steps]), torch.cat([p.theta_rad for p in steps])
+    turn = torch.cat([p.turn for p in steps])
+    assert not theta[same].any(), "pairs of one person are as they are"
+    virtual = theta > 0
+    assert 0.3 < float(virtual[~same].float().mean()) < 0.7
+    assert float(theta[virtual].min()) >= torch.pi / 6
+    assert float(theta[virtual].max()) <= torch.pi / 3
+    assert torch.equal(turn.abs().sum(1) > 0, virtual)
+    assert torch.equal(steps[3].turn, PairSampler(faces, some).step(3).turn)
+    assert not PairSampler(faces, SCHEDULE).step(0).theta_rad.any(), "off unless it is asked for"

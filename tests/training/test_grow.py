@@ -11,7 +11,15 @@ from cfanet.weights import IdentitySpread, save_generator
 from training.grow import started_generator
 
 SMALL = GeneratorConfig(
-    resolution=32, identity_dim=16, content_size=8, content_channels=4, style_dim=16, width=16, max_width=32
+    resolution=32,
+    identity_dim=16,
+    content_size=8,
+    content_channels=4,
+    fine_channels=(),
+    style_dim=16,
+    width=16,
+    max_width=32,
+    detail=False,
 )
 LARGE = replace(SMALL, resolution=64, width=8)
 
@@ -36,6 +44,30 @@ def test_a_grown_decoder_begins_with_the_smaller_picture_enlarged(small: Path) -
     content, identity = torch.randn(2, 4, 8, 8), F.normalize(torch.randn(2, 16), dim=-1)
     enlarged = F.interpolate(source.decode(content, identity), scale_factor=2, mode="bilinear", align_corners=False)
     assert torch.allclose(grown.decode(content, identity), enlarged, atol=1e-5)
+
+
+def test_a_grown_encoder_begins_with_what_the_smaller_one_sees_in_a_smaller_copy(small: Path) -> None:
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    source, grown = started_generator(SMALL, small), started_generator(LARGE, small)
+    expected = source.encoder.features(F.avg_pool2d(x, 2))
+    assert float(expected.std()) > 0.01
+    assert torch.allclose(grown.encoder.features(x), expected, atol=1e-5)
+
+
+def test_a_new_fine_content_code_begins_without_a_say(small: Path) -> None:
+    wider = replace(SMALL, fine_channels=(2,))
+    source, widened = started_generator(SMALL, small), started_generator(wider, small)
+    content, identity = torch.randn(2, 4, 8, 8), F.normalize(torch.randn(2, 16), dim=-1)
+    fine = torch.randn(2, 8, 8, 8)
+    assert torch.equal(widened.decode(torch.cat([content, fine], 1), identity), source.decode(content, identity))
+    assert widened.encode(torch.rand(2, 3, 32, 32))[0].shape == (2, 12, 8, 8)
+
+
+def test_a_gate_is_added_to_a_generator_without_one(small: Path) -> None:
+    source, gated = started_generator(SMALL, small), started_generator(replace(SMALL, detail=True), small)
+    content, identity = torch.randn(2, 4, 8, 8), F.normalize(torch.randn(2, 16), dim=-1)
+    assert torch.allclose(gated.decode(content, identity), source.decode(content, identity), atol=1e-6)
+    assert torch.equal(gated.decoder(content, identity)[:, 3], torch.zeros(2, 32, 32)), "half open everywhere"
 
 
 def test_a_generator_that_does_not_fit_is_refused(small: Path) -> None:

@@ -47,3 +47,9 @@ def test_a_small_crop_is_shaken_but_never_made_too_small_to_know_anybody() -> No
     for seed in range(40):
         seen = guide(detail.contiguous(), torch.Generator().manual_seed(seed))
         assert float(seen.std() / seen.square().mean().sqrt()) > 0.15, seed
+
+
+def test_crops_smaller_than_that_are_shaken_as_well() -> None:
+    guide = Guide(TorchRecognizer("passthrough", Passthrough(), Descriptor(), "0" * 64), 32)
+    for seed in range(10):  # half of them go through a lower resolution
+        assert guide(torch.rand(2, 3, 32, 32), torch.Generator().manual_seed(seed)).isfinite().all()

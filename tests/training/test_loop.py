@@ -183,3 +183,19 @@ def test_a_second_guide_has_its_say(tmp_path: Path, faces: FaceSet) -> None:
     assert not torch.equal(
         weights(alone)["generator.encoder.from_rgb.weight"], trainer.generator.encoder.from_rgb.weight
     )
+
+
+def test_a_run_that_carries_detail_over_changes_every_part_of_it(tmp_path: Path, faces: FaceSet) -> None:
+    chosen = settings(tmp_path / "faces", 4, {"keep": 1.0, "local": 0.0})
+    network = {**NETWORK, "detail": True, "fine_channels": [2], "discriminator": "patch"}
+    values = chosen.model_dump() | {"network": network}
+    values["schedule"] |= {"virtual_share": 0.7, "own_identity_from": 0, "own_identity_share": 1.0}
+    chosen = TrainingSettings.model_validate(values)
+    seen: dict[str, float] = {}
+    trainer = Trainer(chosen, [Guide(fake_guide(), 32)])
+    before = {name: value.clone() for name, value in weights(trainer).items()}
+    trainer.run(PairSampler(faces, chosen.schedule), tmp_path / "run", Listening(seen.update))
+    assert {"keep", "identity", "adversarial", "d"} <= set(seen)
+    assert "local" not in seen
+    moved = [name for name, value in weights(trainer).items() if not torch.equal(value, before[name])]
+    assert {"generator.decoder.to_rgb.32.weight", "generator.decoder.fine_entries.0.conv.weight"} <= set(moved)

@@ -1,49 +1,112 @@
 import io
-import json
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from cfanet.align import crop_points
-from cfanet.config import DetectorSettings
 from cfanet.detect import MTCNNDetector
-from cfanet.errors import InputError
+from cfanet.errors import ConfigError
+from cfanet.records import Detection, ImageArray
 from tests.cfanet.portraits import eileen_collins, grace_hopper, no_face
-from tests.cfanet.tiny import face_at
+from tests.cfanet.tiny import FakeDetector, face_at
 from tests.training.fakes import fake_guide
-from training.prepare import CROP_SIZE, main_face, prepare_shard, read_pictures
+from training.data import load_faces
+from training.prepare import CROP_SIZE, Preparer, load_limits, main_face, sharpness, shown_share
+
+PORTRAIT = face_at(224, 130, 100)
 
 
-def write_shard(path: Path) -> None:
+def jpeg(pixels: ImageArray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def blurred(pixels: ImageArray, radius: float) -> ImageArray:
+    return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(radius)))
+
+
+def preparer(faces: list[Detection], **limits: float) -> Preparer:
+    return Preparer(load_limits(**limits), FakeDetector(faces), fake_guide())
+
+
+@pytest.fixture(scope="module")
+def real() -> Preparer:
+    limits = load_limits()
+    return Preparer(limits, MTCNNDetector(limits.detector), fake_guide())
+
+
+def test_keeps_clear_faces_aligned_and_labelled(real: Preparer, tmp_path: Path) -> None:
     pictures = {"collins": eileen_collins(), "hopper": grace_hopper(), "coffee": no_face()[:, :200]}
-    with tarfile.open(path, "w") as tar:
-        for name, pixels in pictures.items():
-            buffer = io.BytesIO()
-            Image.fromarray(pixels).save(buffer, "JPEG")
-            for member, data in (
-                (f"{name}.jpg", buffer.getvalue()),
-                (f"{name}.json", json.dumps({"identity": name}).encode()),
-            ):
-                info = tarfile.TarInfo(member)
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-
-
-def test_keeps_clear_faces_aligned_and_labelled(tmp_path: Path) -> None:
-    write_shard(tmp_path / "shard.tar")
-    count = prepare_shard(
-        tmp_path / "shard.tar", tmp_path / "out", MTCNNDetector(DetectorSettings(min_face_px=40)), fake_guide()
-    )
-    assert count == 2
-    index = np.load(tmp_path / "out" / "shard.npz")
-    assert index["identity"].tolist() == ["collins", "hopper"]
+    made = real.prepare((name, jpeg(pixels), name[0].upper()) for name, pixels in pictures.items())
+    assert (made.pictures, made.left_out, made.people) == (3, {"no_face": 1}, {"C": 1, "H": 1})
+    for extension, data in made.files().items():
+        (tmp_path / f"shard{extension}").write_bytes(data)
+    index = np.load(tmp_path / "shard.npz")
+    assert index["key"].tolist() == ["collins", "hopper"] and index["identity"].tolist() == ["C", "H"]
     assert np.allclose(np.linalg.norm(index["embedding"], axis=1), 1, atol=1e-5)
-    offset = np.abs(index["landmarks"] - crop_points(CROP_SIZE)).mean()
-    assert offset < 4, "landmarks lie where the alignment puts them"
-    assert [key for key, _, _ in read_pictures(tmp_path / "out" / "shard.tar")] == ["collins", "hopper"]
+    assert np.abs(index["landmarks"] - crop_points(CROP_SIZE)).mean() < 4, "landmarks lie where the alignment puts them"
+    assert len(load_faces(tmp_path, 64)) == 2
+
+
+def test_equal_pictures_give_equal_bytes(real: Preparer) -> None:
+    one, two = (real.prepare([("a", jpeg(eileen_collins()), "x")]).files() for _ in range(2))
+    assert one == two and set(one) == {".tar", ".npz"}
+
+
+def test_every_picture_left_out_has_a_reason() -> None:
+    sharp = eileen_collins()
+    faces = {
+        "no_face": ([], {}),
+        "unclear_face": ([face_at(224, 130, 100, score=0.6)], {}),
+        "small_face": ([face_at(224, 130, 40)], {}),
+        "small_for_crop": ([PORTRAIT], {"crop_size": 512}),
+        "blurred": ([PORTRAIT], {"min_sharpness": 10_000.0}),
+        "no_landmarks": ([Detection(PORTRAIT.box, 0.99, np.full((5, 2), 9, np.float32))], {}),
+    }
+    for reason, (found, limits) in faces.items():
+        assert preparer(found, **limits).prepare([("a", jpeg(sharp), "")]).left_out == {reason: 1}
+    broken = preparer([PORTRAIT]).prepare([("a", b"", ""), ("b", b"no picture", ""), ("c", jpeg(sharp), "")])
+    assert broken.left_out == {"empty": 1, "undecodable": 1} and len(broken.faces) == 1
+    assert preparer([]).prepare([("a", jpeg(sharp), "")]).files() == {}
+
+
+def test_enlarged_crops_are_counted_up_to_the_limit() -> None:
+    picture = [("a", jpeg(eileen_collins()), "")]
+    small = preparer([PORTRAIT]).prepare(picture)
+    large = preparer([PORTRAIT], crop_size=256).prepare(picture)
+    assert (len(small.faces), small.notes["enlarged"]) == (1, 0)
+    assert (len(large.faces), large.notes["enlarged"]) == (1, 1) and large.faces[0].crop.shape == (256, 256, 3)
+    refused = preparer([PORTRAIT], crop_size=256, max_enlargement=1.0).prepare(picture)
+    assert refused.left_out == {"small_for_crop": 1}
+
+
+def test_a_crop_that_the_picture_shows_in_part_is_noted_or_left_out() -> None:
+    tight = eileen_collins()[85:185, 174:274]  # cut from brow to chin, as some collections are
+    face = [face_at(50, 45, 100)]
+    kept = preparer(face).prepare([("a", jpeg(tight), "")])
+    assert kept.notes["mostly_border"] == 1 and 0.1 < kept.faces[0].shown < 0.5
+    assert np.load(io.BytesIO(kept.files()[".npz"]))["shown"][0] == pytest.approx(kept.faces[0].shown)
+    assert preparer(face, min_shown=0.5).prepare([("a", jpeg(tight), "")]).left_out == {"outside_picture": 1}
+    whole = preparer([PORTRAIT]).prepare([("a", jpeg(eileen_collins()), "")])
+    assert whole.notes["mostly_border"] == 0 and whole.faces[0].shown == 1.0
+
+
+def test_the_shown_share_is_an_area() -> None:
+    half = np.array([[1.0, 0, 0], [0, 1.0, 0]])
+    assert shown_share(half, 128, 64, 500) == pytest.approx(0.5, abs=0.02)
+    assert shown_share(half, 128, 64, 64) == pytest.approx(0.25, abs=0.02)
+    assert shown_share(half, 128, 128, 128) == 1.0
+
+
+def test_sharpness_falls_with_blur_and_is_alike_over_crop_sizes() -> None:
+    crop = np.asarray(Image.fromarray(grace_hopper()[60:380, 90:410]).resize((512, 512)))
+    values = [sharpness(blurred(crop, radius)) for radius in (0.1, 4, 8, 16)]
+    assert values == sorted(values, reverse=True) and values[0] > 10 * values[-1]
+    quarter = np.asarray(Image.fromarray(crop).resize((128, 128), Image.Resampling.BOX))
+    assert sharpness(quarter) == pytest.approx(sharpness(crop), rel=0.1)
 
 
 def test_the_main_face_is_clear_large_and_central() -> None:
@@ -53,8 +116,12 @@ def test_the_main_face_is_clear_large_and_central() -> None:
     assert main_face([small, doubtful], 200, 200) is None
 
 
-def test_a_shard_without_pictures_is_refused(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "empty.tar", "w"):
-        pass
-    with pytest.raises(InputError, match="holds no pictures"):
-        list(read_pictures(tmp_path / "empty.tar"))
+def test_facts_name_everything_a_shard_depends_on() -> None:
+    facts = [preparer([], **limits).facts for limits in ({}, {"crop_size": 256}, {"min_score": 0.8})]
+    assert len({tuple(sorted(found.items())) for found in facts}) == 3
+    assert facts[0]["guide SHA-256"] == fake_guide().digest and facts[0]["alignment"] == facts[1]["alignment"]
+
+
+def test_a_wrong_limit_is_named() -> None:
+    with pytest.raises(ConfigError, match="crop_size 100 is not valid"):
+        load_limits(crop_size=100)

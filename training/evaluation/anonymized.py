@@ -5,11 +5,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cfanet.anonymizer
 from cfanet.anonymizer import Anonymizer, build_anonymizer
 from cfanet.config import AnonymizeSettings, LoopSettings
+from cfanet.errors import InputError
 from cfanet.images import Picture, encode
+from cfanet.recognizers import file_digest
 from cfanet.records import FaceDecision
 from cfanet.search import References
 from cfanet.seeds import SeedKey
@@ -17,6 +20,7 @@ from training.evaluation.cache import Cache, code_digest, key_of
 from training.evaluation.faces import Look
 from training.evaluation.samples import Photo
 
+_EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}
 _NEVER_REFUSED = 0.999999  # a similarity that only an unchanged face reaches
 
 
@@ -43,6 +47,44 @@ class Released:
         return self.fates[face].decision == FaceDecision.REPLACED
 
 
+class PictureMaker(Protocol):
+    """Gives the released picture of an original."""
+
+    @property
+    def model_digest(self) -> str:
+        """SHA-256 of what made the pictures, hex."""
+        ...
+
+    def make(self, name: str, photo: Photo, look: Look) -> Released:
+        """The released picture of the sample `name`."""
+        ...
+
+
+class FolderMaker:
+    """Pictures that another program made: `<key>.jpg` and the like in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """List the folder."""
+        self._files = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _EXTENSIONS}
+        self._folder = folder
+
+    @property
+    def model_digest(self) -> str:
+        """SHA-256 of all the pictures."""
+        return key_of(*(part for stem, path in self._files.items() for part in (stem, file_digest(path))))
+
+    def make(self, name: str, photo: Photo, look: Look) -> Released:
+        """The file of that name; InputError where there is none, or its size is not the original's."""
+        if name not in self._files:
+            raise InputError(f"{self._folder} holds no picture {name}: let the program write one for every original")
+        released = Photo(self._files[name].read_bytes())
+        if released.picture.pixels.shape != photo.picture.pixels.shape:
+            sizes = [f"{p.picture.pixels.shape[1]} × {p.picture.pixels.shape[0]}" for p in (released, photo)]
+            raise InputError(f"{self._files[name]} is {sizes[0]}, its original {sizes[1]}: keep the size")
+        fate = Fate(str(FaceDecision.REPLACED), self._folder.name, 1, None, None)
+        return Released(released, tuple(fate for _ in look.faces))
+
+
 class Maker:
     """One way to anonymize (method, generator, angle, loop, seed), behind a cache."""
 
@@ -58,7 +100,7 @@ class Maker:
         sources = Path(str(cfanet.anonymizer.__file__)).parent.rglob("*.py")
         digests = [recognizer.digest for recognizer in self.anonymizer.loop_recognizers.values()]
         self._digest = key_of(
-            settings.model_dump_json(exclude={"generator"}),
+            settings.model_dump_json(exclude={"generator": True, "donors": {"file"}}),
             self.anonymizer.model_digest,
             key.fingerprint,
             code_digest(*sources),
@@ -66,6 +108,11 @@ class Maker:
             *digests,
             *parts,
         )
+
+    @property
+    def model_digest(self) -> str:
+        """SHA-256 of the generator, or of what the method borrows from."""
+        return self.anonymizer.model_digest
 
     def make(self, name: str, photo: Photo, look: Look) -> Released:
         """Anonymize a picture whose faces are known; `name` is its sample key, on which the randomness depends."""

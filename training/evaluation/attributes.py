@@ -11,9 +11,11 @@ from cfanet.errors import InputError
 from cfanet.records import Box, ImageArray
 from training.evaluation.bench import Bench, Request, Subject
 from training.evaluation.document import Cell, Table
-from training.evaluation.faces import face_at
+from training.evaluation.gaze import gaze
 from training.evaluation.landmarks68 import (
+    LEFT_EYE,
     LICENCE,
+    RIGHT_EYE,
     cheeks,
     corner_lift,
     eye_opening,
@@ -26,7 +28,7 @@ from training.evaluation.quantities import correlation, mean
 from training.evaluation.skin import lightness, side_light, skin_tone_deg
 
 ANGLES = ("yaw, degrees", "pitch, degrees", "roll, degrees")
-_SIDED = ("yaw, degrees", "roll, degrees", "side light (L*)")  # change their sign in a mirror
+_SIDED = ("yaw, degrees", "roll, degrees", "gaze (eye widths)", "side light (L*)")  # change their sign in a mirror
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,20 @@ def evaluate_attributes(request: Request, group_by: Sequence[str]) -> tuple[Path
     looks = bench.looks(samples)
     subjects = [Subject(s, looks[s.key]) for s in samples if looks[s.key].subject is not None]
     tables = []
+    drawn: dict[str, np.ndarray] = {}
     for name, loop in bench.variants():
         faces = []
         for subject, photo, released in bench.release(bench.maker(loop, looks), subjects, name):
             box = subject.look.faces[subject.face].box
-            again = face_at(bench.examiner.look(released.photo).faces, box)
+            again = bench.observer.again(released.photo, box)
             before = traits(photo.picture.pixels, box)
             after = traits(released.photo.picture.pixels, box if again is None else again.box)
             mirrored = mirror_traits(photo.picture.pixels, box)
             faces.append(Kept(subject.sample.labels, released.replaced(subject.face), before, after, mirrored))
         tables.append(_table(f"Attributes: {name}", [face for face in faces if face.replaced]))
+        for trait in faces[0].before if faces else ():
+            values = [(face.before[trait], face.after[trait]) for face in faces if face.replaced]
+            drawn[f"{name}|{trait}"] = np.array(values).reshape(-1, 2)
         for label in group_by:
             for value in sorted({face.labels[label] for face in faces if label in face.labels}):
                 group = [face for face in faces if face.replaced and face.labels.get(label) == value]
@@ -68,9 +74,8 @@ def evaluate_attributes(request: Request, group_by: Sequence[str]) -> tuple[Path
     notes = {
         "pictures without a subject": len(samples) - len(subjects),
         "landmarks": LICENCE,
-        "gaze direction": "not measured: 68 points have no pupils",
     }
-    return bench.write("attributes", tables, notes)
+    return bench.write("attributes", tables, notes, drawn)
 
 
 def traits(image: ImageArray, box: Box) -> dict[str, float]:
@@ -82,6 +87,7 @@ def traits(image: ImageArray, box: Box) -> dict[str, float]:
         "smile (mouth width)": smile(points),
         "smile (corner lift)": corner_lift(points),
         **dict(zip(ANGLES, head_pose_deg(points), strict=True)),
+        "gaze (eye widths)": gaze(image, (points[RIGHT_EYE], points[LEFT_EYE])),
         "skin tone (ITA), degrees": skin_tone_deg(image, cheeks(points)),
         "lightness (L*)": lightness(image, box),
         "side light (L*)": side_light(image, box),
@@ -121,8 +127,9 @@ def _table(title: str, faces: Sequence[Kept]) -> Table:
         f"{len(faces)} replaced faces. {LICENCE}; its square comes from the MTCNN box found in each picture (the "
         "original's, where the new face is not detected). Mouth and eye opening: aspect ratios; smile: width of the "
         "mouth and lift of its corners over the distance of the outer eye corners; pose: six points on a generic head; "
-        "skin tone: individual typology angle of both cheeks; lightness inside the box, right half minus left. Last "
-        "column: the originals against their own mirror images, as well as these traits can be measured at all.",
+        "gaze: how far the dark of the irises lies off the middle of their eyes; skin tone: individual typology angle "
+        "of both cheeks; lightness inside the box, right half minus left. Last column: the originals against their own "
+        "mirror images, as well as these traits can be measured at all.",
         (
             "trait",
             "correlation with the original",

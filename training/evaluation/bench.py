@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,15 +16,17 @@ from cfanet.config import AnonymizeSettings, DetectorSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.errors import ConfigError
 from cfanet.recognizers import load_recognizer
+from cfanet.records import Recognizer
 from cfanet.search import References
-from training.evaluation.anonymized import Maker, Released, without_loop
+from training.evaluation.anonymized import FolderMaker, Maker, PictureMaker, Released, without_loop
 from training.evaluation.cache import Cache
+from training.evaluation.detectors import Observer
 from training.evaluation.document import Table, write_document
 from training.evaluation.faces import Examiner, Look
+from training.evaluation.methods import MethodChoice, parse_method
 from training.evaluation.samples import Photo, Sample, list_samples, list_shards, shards_digest
 
 T = TypeVar("T")
-METHODS = ("cfa", "blur", "pixelate", "mask")
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,23 @@ class Request:
     loops: tuple[str, ...] = ("on",)
     seed: int = 0
     device: str = "cpu"
+    keys: tuple[str, ...] | None = None  # use these pictures, in this order, instead of the first `limit`
+    whole_gallery: bool = False  # with a limit: thresholds and ranks are still those of all pictures
+    cache: Path | None = None  # folder of the private cache; None: `out`
 
     @property
     def settings(self) -> AnonymizeSettings:
         """The anonymizer's settings, loop on; ConfigError for an unknown method or an angle out of range."""
-        if self.method not in METHODS:
-            raise ConfigError(f"unknown method {self.method!r}: use one of {', '.join(METHODS)}")
         angle = AnonymizeSettings().angle_deg if self.angle_deg is None else self.angle_deg
         if not 0.0 <= angle <= 180.0:
             raise ConfigError(f"angle {angle:g} is not in [0, 180] degrees: give another --angle")
-        values = {"method": self.method, "generator": self.generator, "angle_deg": angle}
+        values = {**self.choice.settings, "generator": self.generator, "angle_deg": angle}
         return AnonymizeSettings.model_validate(values)
+
+    @property
+    def choice(self) -> MethodChoice:
+        """What `method` means; ConfigError when it means nothing."""
+        return parse_method(self.method)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,16 +89,20 @@ class Bench:
         self.samples = list_samples(self.shards)
         self.settings = request.settings
         request.out.mkdir(parents=True, exist_ok=True)
-        self.cache = Cache(request.out / "cache.sqlite")
-        recognizers = {spec: load_recognizer(spec, request.device) for spec in request.recognizers}
+        self.cache = Cache((request.cache or request.out) / "cache.sqlite")
+        recognizers = [_recognizer(spec, request.device) for spec in request.recognizers]
         detector_settings: DetectorSettings = self.settings.detector
-        detector = MTCNNDetector(detector_settings, request.device)
-        by_name = {recognizer.name: recognizer for recognizer in recognizers.values()}
+        detector = _detector(detector_settings, request.device)
+        by_name = {recognizer.name: recognizer for recognizer in recognizers}
         self.examiner = Examiner(self.cache, detector, detector_settings, by_name)
         self.judges = tuple(by_name)
+        self.observer = Observer(self.cache, request.device)
 
     def chosen(self) -> tuple[Sample, ...]:
-        """The first `limit` samples, or all."""
+        """The samples of `keys`; without them the first `limit`, or all."""
+        if self.request.keys is not None:
+            by_key = {sample.key: sample for sample in self.samples}
+            return tuple(by_key[key] for key in self.request.keys)
         return self.samples[: self.request.limit]
 
     def looks(self, samples: Sequence[Sample]) -> dict[str, Look]:
@@ -113,8 +126,12 @@ class Bench:
                 found[name][sample.key] = self.examiner.embed(name, photo, face.landmarks)
         return found
 
-    def maker(self, loop: str, looks: Mapping[str, Look], angle_deg: float | None = None, seed: int = 0) -> Maker:
+    def maker(
+        self, loop: str, looks: Mapping[str, Look], angle_deg: float | None = None, seed: int = 0
+    ) -> PictureMaker:
         """One way to anonymize. With the loop on, the faces of `looks` are its gallery, as in a release."""
+        if self.request.choice.released is not None:
+            return FolderMaker(self.request.choice.released)
         settings = self.settings if angle_deg is None else self.settings.model_copy(update={"angle_deg": angle_deg})
         seed += self.request.seed
         if loop == "off" or settings.method != "cfa":
@@ -126,19 +143,25 @@ class Bench:
     def variants(self) -> tuple[tuple[str, str], ...]:
         """(name, loop) of each way to anonymize that was asked for; the classic methods have no loop."""
         if self.settings.method != "cfa":
-            return ((self.settings.method, "off"),)
+            return ((self.request.choice.name, "off"),)
         return tuple((f"cfa, loop {loop}", loop) for loop in dict.fromkeys(self.request.loops))
 
     def release(
-        self, maker: Maker, subjects: Sequence[Subject], what: str
+        self, maker: PictureMaker, subjects: Sequence[Subject], what: str
     ) -> Iterator[tuple[Subject, Photo, Released]]:
         """Anonymize the pictures one by one: (subject, raw picture, released picture)."""
         for subject in progress(subjects, what):
             photo = subject.sample.photo()
             yield subject, photo, maker.make(subject.sample.key, photo, subject.look)
 
-    def write(self, experiment: str, tables: Sequence[Table], notes: Mapping[str, Any]) -> tuple[Path, Path]:
-        """Write the document of a finished experiment."""
+    def write(
+        self,
+        experiment: str,
+        tables: Sequence[Table],
+        notes: Mapping[str, Any],
+        drawn: Mapping[str, np.ndarray] | None = None,
+    ) -> tuple[Path, Path]:
+        """Write the document of a finished experiment, and beside it as .npz the values that figures are drawn from."""
         maker = self.maker("off", {})
         facts = {
             "experiment": f"cfanet evaluate {experiment}",
@@ -147,15 +170,19 @@ class Bench:
             "data SHA-256": shards_digest(self.shards),
             "pictures in the data": len(self.samples),
             "limit": self.request.limit if self.request.limit is not None else "none",
-            "method": self.settings.method,
-            "model SHA-256": maker.anonymizer.model_digest,
+            "method": self.request.choice.name,
+            "model SHA-256": maker.model_digest,
             "settings": self.settings.model_dump(mode="json", exclude={"generator"}),
             "seed": self.request.seed,
             "recognizers": {name: self.examiner.recognizers[name].digest for name in self.judges},
             "versions": {name: version(name) for name in ("cfanet", "torch", "numpy", "dlib-bin", "facenet-pytorch")},
             **notes,
         }
-        return write_document(self.request.out, experiment, facts, tables)
+        name = experiment if self.settings.method == "cfa" else f"{experiment}-{self.request.choice.name}"
+        if drawn is not None:
+            self.request.out.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(self.request.out / f"{name}.npz", allow_pickle=False, **drawn)
+        return write_document(self.request.out, name, facts, tables)
 
     def _galleries(self, maker: Maker, looks: Mapping[str, Look]) -> dict[str, References]:
         """Every face of the raw pictures as the loop's own recognizers see it, as a release enrols them."""
@@ -177,6 +204,18 @@ class Bench:
             if rows:
                 galleries[name] = References(tuple(ids), np.stack(rows))
         return galleries
+
+
+@cache
+def _recognizer(spec: str, device: str) -> Recognizer:
+    """Loaded once in a process, whatever experiments run in it."""
+    return load_recognizer(spec, device)
+
+
+@cache
+def _detector(settings: DetectorSettings, device: str) -> MTCNNDetector:
+    """Loaded once in a process."""
+    return MTCNNDetector(settings, device)
 
 
 def progress(items: Iterable[T], what: str) -> Iterable[T]:

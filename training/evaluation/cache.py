@@ -3,9 +3,12 @@
 Holds embeddings, which are biometric data: keep the folder as you keep the originals.
 """
 
+import ast
 import hashlib
 import sqlite3
 from pathlib import Path
+
+_WAIT_S = 120.0  # for another process that is writing to the same file
 
 
 class Cache:
@@ -14,7 +17,7 @@ class Cache:
     def __init__(self, path: Path) -> None:
         """Open or create the file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database = sqlite3.connect(path, isolation_level=None, timeout=_WAIT_S)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute("CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, value BLOB NOT NULL)")
@@ -39,5 +42,16 @@ def key_of(*parts: str | bytes) -> str:
 
 
 def code_digest(*files: Path) -> str:
-    """SHA-256 of source files, hex: a value made by other code is another value."""
-    return key_of(*(file.read_bytes() for file in sorted(files)))
+    """SHA-256 of what source files do, hex: a value made by other code is another value; comments are no code."""
+    return key_of(*(_without_prose(file.read_text(encoding="utf-8")) for file in sorted(files)))
+
+
+def _without_prose(source: str) -> str:
+    """The program as a syntax tree without comments, layout and docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)

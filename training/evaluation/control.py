@@ -9,31 +9,36 @@ import numpy.typing as npt
 from cfanet.errors import ConfigError
 from training.evaluation.bench import Bench, Request
 from training.evaluation.document import Cell, Table
+from training.evaluation.figure_style import cut, picture_grid, save, styled
 from training.evaluation.quantities import Measured, NotMeasured, correlation, mean, plain, proportion
 
 Curves = npt.NDArray[np.float64]
 """(angles, identities, faces) similarities to the own original."""
 _FMR = 1e-3
 _LINEAR_UP_TO_DEG = 120.0
+_SHOWN = 10  # faces in the picture beside the document
 
 
 def evaluate_control(
     request: Request, angles_deg: Sequence[float], identities: int, target_tpr: float
 ) -> tuple[Path, Path]:
-    """Run the experiment and write control.json and control.md."""
+    """Run the experiment and write control.json, .md, .npz and a picture of some faces, private as the data is."""
     if request.method != "cfa":
         raise ConfigError(f"method {request.method!r} has no angle: evaluate control needs cfa")
     bench = Bench(request)
     samples = bench.chosen()
     subjects = bench.subjects(samples)
     angles = sorted(set(angles_deg))
+    shown = [[cut(s.sample.photo().picture.pixels, s.look.faces[s.face].box)] for s in subjects[:_SHOWN]]
     curves = {judge: np.zeros((len(angles), identities, len(subjects))) for judge in bench.judges}
     for i, angle in enumerate(angles):
         for j in range(identities):
             maker = bench.maker("off", {}, angle, seed=j)
             what = f"{angle:g}°, identity {j + 1} of {identities}"
             for k, (subject, photo, released) in enumerate(bench.release(maker, subjects, what)):
-                five = subject.look.faces[subject.face].landmarks
+                five, box = subject.look.faces[subject.face].landmarks, subject.look.faces[subject.face].box
+                if j == 0 and k < len(shown):
+                    shown[k].append(cut(released.photo.picture.pixels, box))
                 for judge in bench.judges:
                     before = bench.examiner.embed(judge, photo, five).astype(np.float64)
                     curves[judge][i, j, k] = before @ bench.examiner.embed(judge, released.photo, five)
@@ -41,7 +46,12 @@ def evaluate_control(
     tables = [_curve(name, angles, curves[name], thresholds[name]) for name in bench.judges]
     tables.append(_summary(angles, curves, thresholds, target_tpr))
     notes = {"pictures without a subject": len(samples) - len(subjects), "identities per face and angle": identities}
-    return bench.write("control", tables, notes)
+    if shown:
+        with styled():
+            grid = picture_grid(shown, ["original", *(f"{angle:g}°" for angle in angles)], [])
+            save(grid, request.out / "control-faces.png")
+    drawn = {"angles": np.array(angles), **{f"{name}|similarity": curves[name] for name in bench.judges}}
+    return bench.write("control", tables, notes, drawn)
 
 
 def angle_reaching(angles_deg: Sequence[float], tpr: Sequence[float], target: float) -> float | None:

@@ -1,4 +1,4 @@
-"""What an experiment writes: one JSON with every number, and the same tables in Markdown."""
+"""What an experiment writes, one JSON with every number and the same tables in Markdown, and how it is read again."""
 
 import json
 import os
@@ -40,6 +40,52 @@ def write_document(folder: Path, name: str, facts: Mapping[str, Any], tables: Se
     return paths
 
 
+def read_document(path: Path) -> dict[str, Any]:
+    """The JSON of a finished experiment."""
+    body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return body
+
+
+def cells(
+    document: Mapping[str, Any], title: str, column: str, match: Mapping[str, str] | None = None
+) -> list[tuple[Mapping[str, Any], Cell]]:
+    """Rows of the tables whose title begins with `title` and whose cells are as in `match`: (row, cell in `column`).
+
+    ValueError when there are none: a table was renamed.
+    """
+    wanted = match or {}
+    found = [
+        (row, as_cell(row[column]))
+        for table in document["tables"]
+        if table["title"].startswith(title)
+        for row in table["rows"]
+        if all(row[name] == value for name, value in wanted.items())
+    ]
+    if not found:
+        raise ValueError(f"no row {dict(wanted)} in a table {title!r} of {document['experiment']}")
+    return found
+
+
+def as_cell(value: Any) -> Cell:
+    """A cell as it was before it was written."""
+    if isinstance(value, str):
+        return value
+    return NotMeasured(value["reason"]) if "reason" in value else Measured(**value)
+
+
+def as_table(stored: Mapping[str, Any]) -> Table:
+    """A table as it was before it was written."""
+    rows = [[as_cell(value) for value in row.values()] for row in stored["rows"]]
+    columns = tuple(stored["rows"][0]) if stored["rows"] else ()
+    return Table(stored["title"], stored["protocol"], columns, rows)
+
+
+def table_lines(table: Table) -> list[str]:
+    """The grid of a table in Markdown, without title and protocol."""
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in table.rows]
+
+
 def _as_json(table: Table) -> dict[str, Any]:
     rows = [
         {name: cell if isinstance(cell, str) else asdict(cell) for name, cell in zip(table.columns, row, strict=True)}
@@ -52,7 +98,5 @@ def _markdown(facts: Mapping[str, Any], tables: Sequence[Table]) -> str:
     lines = [f"# {facts['experiment']}", ""]
     lines += [f"- {name}: {value}" for name, value in facts.items() if name != "experiment"]
     for table in tables:
-        lines += ["", f"## {table.title}", "", table.protocol, ""]
-        lines += ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-        lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in table.rows]
+        lines += ["", f"## {table.title}", "", table.protocol, "", *table_lines(table)]
     return "\n".join(lines)

@@ -19,7 +19,7 @@ LICENCE = "dlib's 68-point predictor (trained on iBUG 300-W, no commercial use):
 
 # dlib's own detector's square relative to MTCNN's box, in heights of that box: medians of 58 pictures of CelebA.
 _DOWN, _SIDE = 0.059, 0.821
-_RIGHT_EYE, _LEFT_EYE = slice(36, 42), slice(42, 48)  # the subject's right eye is on the left of the picture
+RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)  # the subject's right eye is on the left of the picture
 _CHEEKS = (((2, 31, 48), (36, 39)), ((14, 35, 54), (42, 45)))
 # A widely used generic head, scale-free: nose tip, chin, outer eye corners, mouth corners; x to the
 # right of the picture, y down, z away from the camera.
@@ -53,7 +53,7 @@ def mouth_opening(points: Points) -> float:
 def eye_opening(points: Points) -> float:
     """Eye aspect ratio (Soukupová and Čech, 2016), mean of both eyes."""
     ratios = []
-    for eye in (points[_RIGHT_EYE], points[_LEFT_EYE]):
+    for eye in (points[RIGHT_EYE], points[LEFT_EYE]):
         lids = _apart(eye[1], eye[5]) + _apart(eye[2], eye[4])
         ratios.append(lids / (2.0 * _apart(eye[0], eye[3])))
     return float(np.mean(ratios))

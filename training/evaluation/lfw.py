@@ -10,7 +10,7 @@ from cfanet.errors import InputError
 from cfanet.search import pair_similarity
 from training.evaluation.bench import Bench, Request, Subject
 from training.evaluation.document import Cell, Table
-from training.evaluation.faces import Look, face_at
+from training.evaluation.faces import Look
 from training.evaluation.pairs import Pair, first_of_each_fold, read_pairs
 from training.evaluation.protocol import (
     FoldScores,
@@ -21,10 +21,11 @@ from training.evaluation.protocol import (
     threshold_at_far,
 )
 from training.evaluation.quantities import Measured, mean, plain, proportion
-from training.evaluation.ranks import Probe, rank_tables
+from training.evaluation.ranks import Probe, rank_tables, search_all
 from training.evaluation.samples import Sample
 
 FARS = (1e-3, 1e-4)
+FAR_CURVE = np.logspace(-5, 0, 101)  # for drawing alone
 Embedded = Mapping[str, np.ndarray]  # sample key → (d,) float32 unit-norm
 
 
@@ -39,7 +40,7 @@ class Attack:
 
 
 def evaluate_lfw(request: Request, pairs_file: Path, everyone: bool = False) -> tuple[Path, Path]:
-    """Run the experiment and write lfw.json and lfw.md; with `everyone`, Table 2 also has people without a pair."""
+    """Run the experiment and write lfw.json, .md and .npz; with `everyone`, Table 2 also has people without a pair."""
     bench = Bench(request)
     by_key = {sample.key: sample for sample in bench.samples}
     pairs = first_of_each_fold(read_pairs(pairs_file, by_key), request.limit)
@@ -50,10 +51,16 @@ def evaluate_lfw(request: Request, pairs_file: Path, everyone: bool = False) -> 
     subjects = _probes(gallery, pairs, looks, everyone)
     limits = {name: _all_pairs_thresholds(raw[name], by_key) for name in bench.judges}
     tables = [_raw_table(bench, pairs, raw, limits)]
+    drawn: dict[str, np.ndarray] = {}
+    for judge in bench.judges:
+        drawn |= pair_arrays(f"{judge}|raw", pair_scores(pairs, raw[judge], raw[judge]))
+        drawn[f"{judge}|far"] = np.array([FAR_CURVE, limits[judge].curve])
     for name, loop in bench.variants():
         attack = _attack(bench, subjects, loop, looks, name)
         tables += [_table_one(name, bench, pairs, raw, attack, limits), _fates(name, attack, subjects)]
         for judge in bench.judges:
+            mated = [pair for pair in pairs if pair.same]
+            drawn |= pair_arrays(f"{judge}|{name}", pair_scores(mated, raw[judge], attack.placed[judge]))
             probes = [
                 Probe(s.sample.key, s.sample.identity, raw[judge][s.sample.key], attack.placed[judge][s.sample.key])
                 for s in subjects
@@ -61,7 +68,10 @@ def evaluate_lfw(request: Request, pairs_file: Path, everyone: bool = False) -> 
             keys = [sample.key for sample in gallery if sample.key in raw[judge]]
             people = [by_key[key].identity for key in keys]
             rows = np.stack([raw[judge][key] for key in keys])
-            tables += rank_tables(f"{name}, {judge}", probes, keys, people, rows, limits[judge].thresholds[0])
+            searches = search_all(probes, keys, people, rows)
+            tables += rank_tables(f"{name}, {judge}", searches, limits[judge].thresholds[0])
+            drawn[f"{judge}|{name}|rank before"] = np.array([f.rank or 0 for f in searches.before])
+            drawn[f"{judge}|{name}|rank after"] = np.array([f.rank_own for f in searches.after])
     unreadable = [key for key, look in looks.items() if look.unreadable]
     notes = {
         "pairs": pairs_file.name,
@@ -69,7 +79,14 @@ def evaluate_lfw(request: Request, pairs_file: Path, everyone: bool = False) -> 
         "raw pictures without a subject": [k for k, look in looks.items() if look.subject is None],
         "unreadable pictures": unreadable,
     }
-    return bench.write("lfw", tables, notes)
+    return bench.write("lfw", tables, notes, drawn)
+
+
+def pair_arrays(name: str, pairs: FoldScores) -> dict[str, np.ndarray]:
+    """The pairs' similarities for whoever draws them: `<name>|genuine` and `<name>|impostor`."""
+    known = ~np.isnan(pairs.similarity)
+    genuine, impostor = pairs.similarity[pairs.same & known], pairs.similarity[~pairs.same & known]
+    return {f"{name}|genuine": genuine, f"{name}|impostor": impostor}
 
 
 @dataclass(frozen=True)
@@ -78,11 +95,12 @@ class Limits:
 
     thresholds: tuple[float, ...]
     n_impostors: int
+    curve: np.ndarray  # one per FAR_CURVE
 
 
 def _gallery(bench: Bench, pairs: Sequence[Pair]) -> list[Sample]:
-    """Every picture; with a limit only those of the pairs."""
-    if bench.request.limit is None:
+    """Every picture; with a limit only those of the pairs, unless the request wants all."""
+    if bench.request.limit is None or bench.request.whole_gallery:
         return list(bench.samples)
     named = {key for pair in pairs for key in (pair.left, pair.right)}
     return [sample for sample in bench.samples if sample.key in named]
@@ -119,19 +137,20 @@ def _probes(
 
 def _all_pairs_thresholds(raw: Embedded, by_key: Mapping[str, Sample]) -> Limits:
     scores = impostor_scores(np.stack(list(raw.values())), [by_key[key].identity for key in raw])
-    return Limits(tuple(threshold_at_far(scores, far) for far in FARS), len(scores))
+    thresholds = tuple(threshold_at_far(scores, far) for far in FARS)
+    return Limits(thresholds, len(scores), np.quantile(scores, 1.0 - FAR_CURVE))
 
 
 def _attack(bench: Bench, subjects: Sequence[Subject], loop: str, looks: Mapping[str, Look], what: str) -> Attack:
     attack = Attack({name: {} for name in bench.judges}, {name: {} for name in bench.judges})
     for subject, _, released in bench.release(bench.maker(loop, looks), subjects, what):
         key, original = subject.sample.key, subject.look.faces[subject.face]
-        again = face_at(bench.examiner.look(released.photo).faces, original.box)
+        again = bench.observer.again(released.photo, original.box)
         attack.replaced[key] = released.replaced(subject.face)
         attack.attempts.append(released.fates[subject.face].attempts)
         for name in bench.judges:
             attack.placed[name][key] = bench.examiner.embed(name, released.photo, original.landmarks)
-            if again is not None:
+            if again is not None and again.landmarks is not None:
                 attack.found[name][key] = bench.examiner.embed(name, released.photo, again.landmarks)
     return attack
 
@@ -187,7 +206,7 @@ def _table_one(
     return Table(
         f"Table 1: {variant}",
         "The right picture of each same pair anonymized, encoded, decoded, compared with the untouched left one. "
-        "Thresholds from raw impostor pairs, as above. `detected again`: landmarks found in the released picture; "
+        "Thresholds from raw impostor pairs, as above. `detected again`: by MTCNN as it comes, in the released file; "
         "faces no longer detected are failures to detect, left out of the TPR and counted. `at the original's "
         "landmarks`: an attacker who knows where the face was; no failures. Paper (FaceNet VGGFace2 / CASIA, ten "
         "folds): 0.012±0.005 / 0.010±0.007 at FAR 1e-3, originals 0.986±0.010 / 0.965±0.016.",

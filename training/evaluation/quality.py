@@ -1,6 +1,5 @@
 """Table 3: how like the original the face is inside its MTCNN box, how sharp, and whether detectors still find it."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,13 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cfanet.errors import PictureError
 from cfanet.records import Box
 from training.evaluation.bench import Bench, Request, Subject
-from training.evaluation.cache import Cache, key_of
-from training.evaluation.detectors import Detect, detectors_digest, load_detector
 from training.evaluation.document import Cell, Table
-from training.evaluation.faces import overlap
 from training.evaluation.frechet import frechet_distance
 from training.evaluation.perceptual import fid_cell, lpips, lpips_cell, lpips_missing
 from training.evaluation.picture_quality import SMALLEST_SIDE, gradient_magnitude, inside, ms_ssim, psnr, ssim
@@ -23,7 +18,6 @@ from training.evaluation.samples import Photo
 
 PAPER = {"SSIM": "0.865", "PSNR, dB": "21.26", "LPIPS": "0.177", "FID": "2.193"}
 PAPER_FOUND = {"mtcnn": "0.920", "dlib-hog": "0.959"}
-_FOUND = 0.5  # share of the smaller box in common
 
 
 @dataclass(eq=False)
@@ -42,7 +36,8 @@ class Values:
 def evaluate_quality(request: Request, detectors: Sequence[str]) -> tuple[Path, Path]:
     """Run the experiment and write quality.json and quality.md."""
     bench = Bench(request)
-    loaded = {name: load_detector(name, request.device) for name in detectors}
+    for name in detectors:
+        bench.observer.load(name)
     samples = bench.chosen()
     looks = bench.looks(samples)
     subjects = [Subject(s, looks[s.key]) for s in samples if looks[s.key].subject is not None]
@@ -54,9 +49,9 @@ def evaluate_quality(request: Request, detectors: Sequence[str]) -> tuple[Path, 
             if not _measure(values, photo, released.photo, box):
                 continue
             values.replaced.append(released.replaced(subject.face))
-            for detector, detect in loaded.items():
-                values.before.setdefault(detector, []).append(_found(bench.cache, detector, detect, photo, box))
-                values.after.setdefault(detector, []).append(_found(bench.cache, detector, detect, released.photo, box))
+            for detector in detectors:
+                values.before.setdefault(detector, []).append(bench.observer.found(detector, photo, box))
+                values.after.setdefault(detector, []).append(bench.observer.found(detector, released.photo, box))
             for judge in bench.judges:
                 values.originals.setdefault(judge, []).append(bench.examiner.embed(judge, photo, five))
                 values.released.setdefault(judge, []).append(bench.examiner.embed(judge, released.photo, five))
@@ -86,20 +81,6 @@ def _measure(values: Values, original: Photo, released: Photo, box: Box) -> bool
     for name, value in found.items():
         values.numbers.setdefault(name, []).append(value)
     return True
-
-
-def _found(cache: Cache, name: str, detect: Detect, photo: Photo, box: Box) -> bool:
-    """Whether a detector sees a face in the place of the original's."""
-    key = key_of("boxes", name, detectors_digest(), photo.digest)
-    value = cache.get(key)
-    if value is None:
-        try:
-            boxes = detect(photo.picture.pixels)
-        except RuntimeError as error:
-            raise PictureError("detector_failed", f"{name} could not process a picture: {error}") from error
-        value = json.dumps(boxes).encode()
-        cache.put(key, value)
-    return any(overlap(tuple(found), box) >= _FOUND for found in json.loads(value))
 
 
 def _likeness(variant: str, values: Values) -> Table:

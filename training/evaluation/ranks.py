@@ -48,24 +48,31 @@ def search_probe(
     return Found(rank, rank_of(similarities, mates), float(similarities.max()), best)
 
 
-def rank_tables(
-    title: str,
-    probes: Sequence[Probe],
-    keys: Sequence[str],
-    people: Sequence[str],
-    rows: np.ndarray,
-    threshold: float,
-) -> list[Table]:
-    """Ranks before and after over all probes, and their best matches against `threshold`."""
+@dataclass(frozen=True)
+class Searches:
+    """What the searches with all probes say, before and after, in one order."""
+
+    before: tuple[Found, ...]
+    after: tuple[Found, ...]
+    n_references: int
+    n_people: int
+
+
+def search_all(probes: Sequence[Probe], keys: Sequence[str], people: Sequence[str], rows: np.ndarray) -> Searches:
+    """Search with every probe, before and after, in the same references."""
     references = (np.array(keys), np.array(people), rows)
-    before = [search_probe(p.before, p.key, p.person, references) for p in probes]
-    after = [search_probe(p.after, p.key, p.person, references) for p in probes]
-    return [_ranks(title, before, after, keys, people), _matches(title, before, after, threshold)]
+    before = tuple(search_probe(p.before, p.key, p.person, references) for p in probes)
+    after = tuple(search_probe(p.after, p.key, p.person, references) for p in probes)
+    return Searches(before, after, len(keys), len(set(people)))
 
 
-def _ranks(
-    title: str, before: Sequence[Found], after: Sequence[Found], keys: Sequence[str], people: Sequence[str]
-) -> Table:
+def rank_tables(title: str, searches: Searches, threshold: float) -> list[Table]:
+    """Ranks before and after over all probes, and their best matches against `threshold`."""
+    return [_ranks(title, searches), _matches(title, searches.before, searches.after, threshold)]
+
+
+def _ranks(title: str, searches: Searches) -> Table:
+    before, after = searches.before, searches.after
     ranked = [(b.rank, a.rank) for b, a in zip(before, after, strict=True) if b.rank is not None and a.rank is not None]
     sets = (
         ("before, own picture left out", [b for b, _ in ranked]),
@@ -78,9 +85,9 @@ def _ranks(
     ]
     return Table(
         f"Table 2, ranks: {title}",
-        f"Every probe searched among all {len(keys):,} raw pictures of {len(set(people)):,} people; the rank is that "
-        "of the true person's best picture. Probes whose person has no other picture count only where the own "
-        "original is in the gallery. Embedded at the original's landmarks. "
+        f"Every probe searched among all {searches.n_references:,} raw pictures of {searches.n_people:,} people; "
+        "the rank is that of the true person's best picture. Probes whose person has no other picture count only where "
+        "the own original is in the gallery. Embedded at the original's landmarks. "
         "Paper: five people, rank 1 before, 787 to 4,619 after.",
         ("probe", "rank 1", "rank above 100", "mean rank", "median rank"),
         rows,

@@ -1,6 +1,6 @@
 import torch
 
-from cfanet.networks.discriminator import Discriminator, LocalDiscriminator, random_patches
+from cfanet.networks.discriminator import Discriminator, LocalDiscriminator, PatchDiscriminator, random_patches
 
 
 def test_one_logit_per_crop_and_per_patch() -> None:
@@ -10,6 +10,18 @@ def test_one_logit_per_crop_and_per_patch() -> None:
     patches, references = random_patches(x, 3, 16, rng), random_patches(x, 2, 16, rng)
     assert patches.shape == (4, 3, 3, 16, 16)
     assert LocalDiscriminator(16, 8, 16)(patches, references).shape == (12,)
+
+
+def test_a_logit_of_the_patch_discriminator_sees_its_patch_alone() -> None:
+    torch.manual_seed(0)
+    judge = PatchDiscriminator(8, 16).eval()
+    x = torch.randn(1, 3, 128, 128)
+    changed = x.clone()
+    changed[:, :, :8, :8] += 1.0
+    one, two = judge(x), judge(changed)
+    assert one.shape == (1, 1, 8, 8)
+    assert not torch.equal(one[..., 0, 0], two[..., 0, 0])
+    assert torch.equal(one[..., 4:, 4:], two[..., 4:, 4:])
 
 
 def test_patches_are_an_eighth_to_a_quarter_of_the_side_and_lie_inside() -> None:

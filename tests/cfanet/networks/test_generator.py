@@ -1,10 +1,20 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from cfanet.networks.generator import Generator, GeneratorConfig
 
 SMALL = GeneratorConfig(
-    resolution=32, identity_dim=16, content_size=8, content_channels=4, style_dim=16, width=8, max_width=32
+    resolution=32,
+    identity_dim=16,
+    content_size=8,
+    content_channels=4,
+    fine_channels=(),
+    style_dim=16,
+    width=8,
+    max_width=32,
+    detail=False,
 )
 
 
@@ -54,3 +64,58 @@ def test_other_resolutions_are_configuration() -> None:
     x = torch.randn(1, 3, 128, 128)
     large = Generator(GeneratorConfig(**values))
     assert large.decode(*large.encode(x)).shape == x.shape
+
+
+def detailed() -> Generator:
+    torch.manual_seed(1)
+    return Generator(replace(SMALL, detail=True, fine_channels=(2, 1))).eval()
+
+
+def test_content_at_several_sizes_is_folded_into_one_code() -> None:
+    generator = detailed()
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    content, identity = generator.encode(x)
+    assert content.shape == (2, 4 + 2 * 4 + 1 * 16, 8, 8)
+    one_pixel = x.clone()
+    one_pixel[:, :, 20, 20] += 0.5
+    changed = generator.encode(one_pixel)[0]
+    for part in torch.split(content - changed, [4, 8, 16], dim=1):
+        assert float(part.detach().abs().max()) > 0, "each size sees the pixel"
+    for start in (0, 4, 12):
+        without = content.clone()
+        without[:, start] += 1.0
+        assert not torch.equal(generator.decode(without, identity), generator.decode(content, identity))
+
+
+def test_finer_content_cannot_be_finer_than_the_crop() -> None:
+    with pytest.raises(ValueError, match="reaches beyond"):
+        Generator(replace(SMALL, fine_channels=(2, 1, 1)))
+
+
+def test_an_angle_of_zero_gives_the_original_and_larger_ones_go_further_away() -> None:
+    generator = detailed()
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    content, identity = generator.encode(x)
+    other = torch.nn.functional.normalize(torch.randn(2, 16), dim=-1)
+    assert torch.allclose(generator.move(x, content, identity, identity), x, atol=1e-5)
+    steps = [torch.nn.functional.normalize(identity + t * (other - identity), dim=-1) for t in (0.1, 0.4, 1.0)]
+    distances = [float((generator.move(x, content, identity, goal) - x).detach().abs().mean()) for goal in steps]
+    assert 0 < distances[0] < distances[1] < distances[2]
+
+
+def test_a_closed_gate_lets_nothing_of_the_original_through() -> None:
+    generator = detailed()
+    finest = generator.decoder.to_rgb["32"]
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    content, identity = generator.encode(x)
+    with torch.no_grad():
+        finest.get_parameter("bias")[3] = 100.0
+    shown = generator.move(x, content, identity, -identity)
+    assert torch.allclose(shown, generator.decode(content, -identity), atol=1e-5)
+    assert torch.equal(shown, generator.move(x, content, identity, -identity, generator.decode(content, identity)))
+
+
+def test_without_detail_a_face_is_the_paper_s(generator: Generator) -> None:
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    content, identity = generator.encode(x)
+    assert torch.equal(generator.move(x, content, identity, -identity), generator.decode(content, -identity))

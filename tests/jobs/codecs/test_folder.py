@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from audit.enrol import Pseudonyms
 from jobs.codecs.folder import FolderCodec, extension_of, group_files
 from jobs.codecs.shard import Refusal, Sample
 from jobs.storage import LocalStorage, write_bytes
@@ -61,3 +62,20 @@ def test_withheld_files_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
     with FolderCodec().writer(out, item, source) as writer:
         writer.withhold(sample.members)
     assert out.entry("d/x.jpg") is None and writer.outputs() == []
+
+
+def test_pseudonyms_keep_neither_path_nor_order_and_leave_neighbours_together(tmp_path: Path) -> None:
+    for name in ("Ann Smith/1.jpg", "Ann Smith/1.txt", "Ann Smith/2.JPG", "Bob/1.jpg", "README"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    storage = LocalStorage(tmp_path)
+    (item,) = group_files(list(storage.list()), 10, Pseudonyms(b"k" * 32).of_file)
+    assert list(item.names) == sorted(item.names) and len(set(item.names)) == 5
+    named = {entry.path: name for entry, name in zip(item.files, item.names, strict=True)}
+    assert not [name for name in item.names if "Ann" in name or "Smith" in name or "README" in name]
+    assert named["Ann Smith/1.jpg"].removesuffix(".jpg") == named["Ann Smith/1.txt"].removesuffix(".txt")
+    assert named["Ann Smith/2.JPG"].endswith(".JPG") and "." not in named["README"]
+    other = group_files(list(storage.list()), 10, Pseudonyms(b"l" * 32).of_file)[0]
+    assert not set(other.names) & set(item.names)
+    samples = {sample.key: sample for sample in FolderCodec().read(storage, item, lambda extension: True)}
+    assert [m.data for m in samples[named["Bob/1.jpg"]].members] == [b"Bob/1.jpg"]

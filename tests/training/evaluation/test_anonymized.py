@@ -7,10 +7,11 @@ import pytest
 
 from cfanet.anonymizer import Anonymizer, build_anonymizer
 from cfanet.config import AnonymizeSettings, LoopSettings
+from cfanet.errors import InputError
 from cfanet.images import Picture, decode, encode
 from tests.cfanet.tiny import face_at
 from tests.training.evaluation.shards import portrait_entries
-from training.evaluation.anonymized import Maker, evaluation_key, without_loop
+from training.evaluation.anonymized import FolderMaker, Maker, evaluation_key, without_loop
 from training.evaluation.cache import Cache
 from training.evaluation.faces import Look
 from training.evaluation.samples import Photo
@@ -54,3 +55,17 @@ def test_a_picture_is_made_once_and_again_for_another_seed(
     assert first.photo.data != other.photo.data
     monkeypatch.setattr(Anonymizer, "run", lambda *_: pytest.fail("made a second time"))
     assert Maker(Cache(tmp_path / "c"), settings, 0, {}, "cpu").make("key", photo, LOOK).photo.data == first.photo.data
+
+
+def test_another_programs_pictures_are_taken_as_they_are(tmp_path: Path) -> None:
+    photo = Photo(portrait_entries()[0][1])
+    pixels = photo.picture.pixels
+    (tmp_path / "key.jpg").write_bytes(encode(Picture(255 - pixels, "JPEG"), 95))
+    (tmp_path / "small.jpg").write_bytes(encode(Picture(pixels[:100], "JPEG"), 95))
+    maker = FolderMaker(tmp_path)
+    assert maker.make("key", photo, LOOK).photo.data == (tmp_path / "key.jpg").read_bytes()
+    assert maker.make("key", photo, LOOK).replaced(1) and maker.model_digest == FolderMaker(tmp_path).model_digest
+    with pytest.raises(InputError, match="holds no picture other"):
+        maker.make("other", photo, LOOK)
+    with pytest.raises(InputError, match="keep the size"):
+        maker.make("small", photo, LOOK)

@@ -11,7 +11,19 @@ from training.evaluation.cli import app
 
 def test_every_command_has_an_example_and_at_most_a_dozen_options() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    assert set(commands) == {"lfw", "quality", "control", "diversity", "attributes"}
+    assert set(commands) == {
+        "lfw",
+        "quality",
+        "control",
+        "diversity",
+        "attributes",
+        "groups",
+        "scorecard",
+        "donors",
+        "ablation",
+        "results",
+        "video",
+    }
     for name, command in commands.items():
         assert f"Example: cfanet evaluate {name}" in command.epilog
         assert len(command.params) <= 12
@@ -26,6 +38,7 @@ def test_a_command_runs_and_says_where_its_tables_are(
     shown = capsys.readouterr().out
     assert f"{command[0]}.json" in shown and "| dlib |" in shown.replace("| 0 |", "| dlib |")
     assert (out / f"{command[0]}.md").is_file()
+    assert (out / "control-faces.png").is_file() or command[0] != "control"
 
 
 def test_a_mistake_is_exit_two_and_one_sentence(

@@ -12,8 +12,9 @@ from training.evaluation.faces import overlap
 def test_a_face_is_found_and_coffee_is_none(name: str) -> None:
     detect = load_detector(name)
     found = detect(eileen_collins())
-    assert found and max(overlap(box, (170.0, 60.0, 280.0, 200.0)) for box in found) > 0.8
-    assert not [box for box in detect(no_face()) if box[2] - box[0] > 80]
+    assert found and max(overlap(face.box, (170.0, 60.0, 280.0, 200.0)) for face in found) > 0.8
+    assert not [face for face in detect(no_face()) if face.box[2] - face.box[0] > 80]
+    assert all((face.landmarks is None) == (name != "mtcnn") for face in found)
 
 
 def test_an_unknown_detector_is_refused() -> None:

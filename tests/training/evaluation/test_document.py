@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.evaluation.document import Table, write_document
+from training.evaluation.document import Table, as_table, cells, read_document, write_document
 from training.evaluation.quantities import NotMeasured, proportion
 
 
@@ -22,3 +22,14 @@ def test_json_has_every_number_and_markdown_shows_it(tmp_path: Path) -> None:
 def test_a_row_of_the_wrong_length_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="2 cells"):
         Table("T", "how", ("a", "b"), [["only one"]])
+
+
+def test_a_document_is_read_as_it_was_written(tmp_path: Path) -> None:
+    rows = [["one", proportion(1, 4), NotMeasured("weights missing")], ["two", proportion(0, 4), "–"]]
+    table = Table("Rates: all", "how", ("who", "rate", "other"), rows)
+    document = read_document(write_document(tmp_path, "x", {"experiment": "x"}, [table])[0])
+    assert as_table(document["tables"][0]) == table
+    ((_, cell),) = cells(document, "Rates", "rate", {"who": "two"})
+    assert cell == proportion(0, 4)
+    with pytest.raises(ValueError, match="no row"):
+        cells(document, "Rates", "rate", {"who": "three"})

@@ -3,7 +3,7 @@
 import numpy as np
 
 from training.evaluation.quantities import Measured
-from training.evaluation.ranks import Probe, rank_tables, search_probe
+from training.evaluation.ranks import Probe, rank_tables, search_all, search_probe
 
 KEYS, PEOPLE = np.array(["a1", "a2", "b1", "c1"]), np.array(["a", "a", "b", "c"])
 ROWS = np.array([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1]], dtype=np.float32)
@@ -19,7 +19,7 @@ def test_the_own_picture_is_counted_apart() -> None:
 
 def test_tables_hold_before_and_after() -> None:
     probes = [Probe("a1", "a", ROWS[0], ROWS[3]), Probe("c1", "c", ROWS[3], ROWS[0])]
-    ranks, matches = rank_tables("t", probes, KEYS.tolist(), PEOPLE.tolist(), ROWS, 0.9)
+    ranks, matches = rank_tables("t", search_all(probes, KEYS.tolist(), PEOPLE.tolist(), ROWS), 0.9)
     first = {str(row[0]): row[1] for row in ranks.rows}
     before, after = first["before, own picture left out"], first["after, own original in the gallery"]
     assert isinstance(before, Measured) and (before.hits, before.n) == (1, 1)  # c has no other picture

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from training.evaluation.skin import lightness, side_light, skin_tone_deg
+from tests.cfanet.tiny import face_at
+from training.evaluation.skin import cheeks_of_five, lightness, side_light, skin_tone_deg
 
 
 def plain_picture(colour: tuple[int, int, int]) -> np.ndarray:
@@ -24,3 +25,11 @@ def test_lightness_is_that_of_lab_and_the_side_is_where_it_is_lighter() -> None:
     half[:, 30:] = 255
     assert side_light(half, box) == pytest.approx(50.0, abs=0.2)
     assert side_light(half[:, ::-1], box) == pytest.approx(-50.0, abs=0.2)
+
+
+def test_cheeks_lie_below_the_eyes_and_above_the_mouth() -> None:
+    five = face_at(100, 100, 80).landmarks
+    boxes = cheeks_of_five(five)
+    assert len(boxes) == 2 and boxes[0][2] < five[2][0] < boxes[1][0], "one on each side of the nose"
+    for box in boxes:
+        assert five[:2, 1].max() < box[1] and box[3] < five[3:, 1].min()

@@ -1,0 +1,145 @@
+"""Videos: one new identity for each track, tried on a few of its frames, judged again in every frame.
+
+A frame in which the chosen identity does not pass moves on in the same direction, and is obscured when that does not
+pass either: the face stays one and the same person wherever it can, and never becomes the original.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cfanet.assigned import Assigned, Target, TrackAnonymizer
+from cfanet.config import AnonymizeSettings
+from cfanet.records import Box, Detection, FaceDecision, ImageArray, ImageResult
+from cfanet.tracks import Placement, Track
+from cfanet.video_file import Frame
+
+_AROUND = 1.0  # in sides of the face: what of a frame is kept for trying an identity on it
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What a track's face becomes."""
+
+    seed_id: str
+    targets: tuple[Target, ...]  # the identity, and the same further away; none: obscured in every frame
+    refusal: str = ""  # why there is none
+
+    def assigned(self, index: int, detection: Detection) -> Assigned:
+        """The same for one frame's face."""
+        return Assigned(index, detection, self.seed_id, self.targets, self.refusal)
+
+
+class VideoAnonymizer:
+    """Chooses identities for tracks and puts them into frames. Frames are looked at one at a time."""
+
+    def __init__(self, anonymizer: TrackAnonymizer, settings: AnonymizeSettings) -> None:
+        """Use the parts of `anonymizer`, which holds the networks and the key."""
+        self._anonymizer = anonymizer
+        self._settings = settings
+
+    def choose(
+        self, name: str, tracks: Sequence[Track], subjects: Mapping[int, int], frames: Iterable[Frame]
+    ) -> dict[int, Chosen]:
+        """An identity for each track of the video `name`, by its index; tracks of one of `subjects` share theirs.
+
+        `frames` are all frames, in order. Kept in memory: a window around the face, from a few frames of each person.
+        """
+        wanted = _samples(_people(tracks, subjects), self._settings.video.samples)
+        left = Counter(subject for several in wanted.values() for subject in several)
+        kept: dict[int, list[tuple[ImageArray, Detection]]] = defaultdict(list)
+        chosen: dict[int, Chosen] = {}
+        for frame in frames:
+            for subject, placement in wanted.get(frame.number, {}).items():
+                kept[subject].append(_window(frame.pixels, placement.detection))
+                if len(kept[subject]) == left[subject]:
+                    chosen[subject] = self._choose(name, subject, kept.pop(subject))
+        return {track.index: chosen[subjects[track.index]] for track in tracks}
+
+    def _choose(self, name: str, index: int, samples: list[tuple[ImageArray, Detection]]) -> Chosen:
+        """The first identity that passes on every sample, or else the one that passes on most."""
+        seed_id = self._anonymizer.seed_id(name, index)
+        if self._settings.method != "cfa":
+            return Chosen(seed_id, ())
+        widths = [detection.box[2] - detection.box[0] for _, detection in samples]
+        if np.median(widths) < self._settings.min_replace_px:
+            return Chosen(seed_id, (), "too small to be judged")
+        images, detections = [image for image, _ in samples], [detection for _, detection in samples]
+        best, most = Chosen(seed_id, (), "did not pass the loop in any sampled frame"), 0
+        for targets in self._anonymizer.targets(images, detections, name, index):
+            passed = sum(self._passes(*sample, targets[:1]) for sample in samples)
+            if passed > most:
+                best, most = Chosen(seed_id, targets), passed
+            if passed == len(samples):
+                break
+        return best
+
+    def _passes(self, image: ImageArray, detection: Detection, targets: tuple[Target, ...]) -> bool:
+        result = self._anonymizer.run_assigned(image, "", [Assigned(0, detection, "", targets)])
+        return result.faces[0].decision is FaceDecision.REPLACED
+
+    def render(
+        self,
+        frame: Frame,
+        name: str,
+        placed: Mapping[int, Placement],
+        chosen: Mapping[int, Chosen],
+        hidden: Mapping[int, Detection],
+    ) -> ImageResult:
+        """One frame, done; `placed` are the faces in it by track, `hidden` what is obscured. Keys are face indices."""
+        assigned = [
+            replace(chosen[index].assigned(index, placement.detection), video=name.rpartition(":")[0])
+            for index, placement in sorted(placed.items())
+        ]
+        assigned += [Assigned(i, face, "", (), "seen only after encoding") for i, face in sorted(hidden.items())]
+        result = self._anonymizer.run_assigned(frame.pixels, name, assigned)
+        filled = {index for index, placement in placed.items() if not placement.seen}
+        faces = tuple(
+            replace(face, detail="; ".join(filter(None, ("between sightings", face.detail))))
+            if face.face_index in filled
+            else face
+            for face in result.faces
+        )
+        return replace(result, faces=faces)
+
+
+def by_frame(tracks: Iterable[Track]) -> dict[int, dict[int, Placement]]:
+    """Frame number → track index → placement."""
+    found: dict[int, dict[int, Placement]] = defaultdict(dict)
+    for track in tracks:
+        for placement in track.placements:
+            found[placement.frame][track.index] = placement
+    return dict(found)
+
+
+def _people(tracks: Sequence[Track], subjects: Mapping[int, int]) -> list[Track]:
+    """The tracks of each subject as one; no two of them are seen in the same frame."""
+    together: dict[int, list[Placement]] = defaultdict(list)
+    for track in tracks:
+        together[subjects[track.index]] += track.placements
+    return [Track(index, tuple(sorted(them, key=lambda p: p.frame))) for index, them in together.items()]
+
+
+def _samples(tracks: Sequence[Track], count: int) -> dict[int, dict[int, Placement]]:
+    """Of every track up to `count` sightings, evenly spread from the first to the last; as `by_frame`."""
+
+    def thinned(track: Track) -> Iterator[Placement]:
+        seen = [placement for placement in track.placements if placement.seen]
+        for position in sorted({round(p) for p in np.linspace(0, len(seen) - 1, min(count, len(seen)))}):
+            yield seen[position]
+
+    return by_frame(replace(track, placements=tuple(thinned(track))) for track in tracks)
+
+
+def _window(image: ImageArray, detection: Detection) -> tuple[ImageArray, Detection]:
+    """The part of a picture around a face, and the face in it."""
+    x0, y0, x1, y1 = detection.box
+    margin = _AROUND * max(x1 - x0, y1 - y0)
+    height, width = image.shape[:2]
+    left, right = (int(np.clip(v, 0, width)) for v in (x0 - margin, x1 + margin + 1))
+    top, bottom = (int(np.clip(v, 0, height)) for v in (y0 - margin, y1 + margin + 1))
+    box: Box = (x0 - left, y0 - top, x1 - left, y1 - top)
+    landmarks = (detection.landmarks - np.array([left, top], np.float32)).astype(np.float32)
+    return image[top:bottom, left:right].copy(), Detection(box, detection.score, landmarks)

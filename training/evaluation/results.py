@@ -1,0 +1,205 @@
+"""`make results`: every experiment, every method, every figure, and the part of a document that shows them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cfanet.errors import InputError
+from training.evaluation.ablation import evaluate_ablation
+from training.evaluation.bench import Request
+from training.evaluation.document import Cell, Table, as_table, cells, read_document, table_lines
+from training.evaluation.donor_file import write_donors
+from training.evaluation.figure_style import short
+from training.evaluation.figures import draw_experiments, method_plane
+from training.evaluation.lfw import evaluate_lfw
+from training.evaluation.methods import BORROWING
+from training.evaluation.not_measured import not_measured_table
+from training.evaluation.pairs import first_of_each_fold, read_pairs
+from training.evaluation.parallel import Group, run_groups
+from training.evaluation.portraits import draw_portraits
+from training.evaluation.published import published_tables
+from training.evaluation.quality import evaluate_quality
+from training.evaluation.quantities import Measured
+from training.evaluation.samples import list_samples, list_shards
+from training.evaluation.scorecard import condense, experiment_groups
+
+BEGIN, END = "<!-- results: begin; written by `cfanet evaluate results` -->", "<!-- results: end -->"
+OLDER = ("mask", "pixelate", "blur", "fixed-pixelate", "fixed-blur", *BORROWING)
+_DETECTORS = ("mtcnn", "dlib-hog")
+_TPR = {"TPR at": "FAR 0.001, all pairs"}
+
+
+@dataclass(frozen=True)
+class ResultsPlan:
+    """What `make results` does besides the scorecard."""
+
+    pairs: Path
+    methods: tuple[str, ...] = OLDER  # borrowing ones without a file get donors of SRC
+    method_pairs: int = 300  # same pairs on which methods are compared
+    ablation: Mapping[str, str] = field(default_factory=dict)  # generators by name
+    workers: int = 2
+
+
+def evaluate_results(request: Request, plan: ResultsPlan, document: Path) -> tuple[Path, Path]:
+    """Run what is not in the cache yet, draw, and rewrite the marked part of `document`; figures lie beside it."""
+    text = document.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise InputError(f"{document} has no place for results: put {BEGIN!r} and {END!r} into it")
+    specs = _with_donors(request, plan.methods)
+    out, keys, groups = experiment_groups(request, plan.pairs, everything=request.limit is None)
+    names = {spec: replace(request, method=spec).choice.name for spec in specs}
+    documents = run_groups([*groups, *_method_groups(request, plan, specs, names)], plan.workers)
+    scorecard = condense(request, documents, out, len(keys))
+    cfa = {name: documents[name] for name in ("lfw", "quality")}
+    measured = {name: {kind: documents[f"{name} {kind}"] for kind in cfa} for name in names.values()}
+    methods = method_table({"cfa, loop on": cfa, "cfa, loop off": cfa, **measured})
+    ablation = _ablation(request, plan)
+    figures = document.parent / "figures"
+    _draw(request, (out, figures), methods, specs)
+    tables = _chapters(documents, read_document(scorecard[0]), methods, ablation)
+    part = "\n".join([BEGIN, *_header(documents["lfw"], request), *_show(tables, figures), END])
+    for judge in documents["lfw"]["recognizers"]:
+        part = part.replace(judge, short(judge))
+    start, stop = text.index(BEGIN), text.index(END) + len(END)
+    document.write_text(text[:start] + part + text[stop:], encoding="utf-8")
+    return scorecard[0], document
+
+
+def _with_donors(request: Request, methods: Sequence[str]) -> list[str]:
+    """Method specs, those that borrow faces with a file of donors: one of SRC where none is named."""
+    file = request.out / "donors.safetensors"
+    if set(methods) & set(BORROWING) and not file.is_file():
+        write_donors(replace(request, method="mask", recognizers=(), limit=None, cache=request.out), file)
+    return [f"{method}:{file}" if method in BORROWING else method for method in methods]
+
+
+def _method_groups(request: Request, plan: ResultsPlan, specs: Sequence[str], names: Mapping[str, str]) -> list[Group]:
+    known = {sample.key for sample in list_samples(list_shards(request.source))}
+    limit = plan.method_pairs if request.limit is None else min(plan.method_pairs, request.limit)
+    pairs = first_of_each_fold(read_pairs(plan.pairs, known), limit)
+    keys = tuple(dict.fromkeys(pair.right for pair in pairs if pair.same))
+    groups: list[Group] = []
+    for spec in specs:
+        one = replace(request, method=spec, limit=limit, whole_gallery=request.limit is None, cache=request.out)
+        one = replace(one, out=request.out / "methods")
+        groups.append(
+            {
+                f"{names[spec]} lfw": partial(evaluate_lfw, one, plan.pairs),
+                f"{names[spec]} quality": partial(evaluate_quality, replace(one, keys=keys), _DETECTORS),
+            }
+        )
+    return groups
+
+
+def method_table(documents: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """One row a method and recognizer, from the documents of lfw and quality."""
+    rows: list[list[Cell]] = []
+    for name, kinds in documents.items():
+        title = name if name.startswith("cfa") else ""
+        likeness = [
+            cells(kinds["quality"], f"Table 3, likeness: {title}", "mean", {"measure": measure, "faces": "all"})[0][1]
+            for measure in ("SSIM", "PSNR, dB", "sharpness, released / original")
+        ]
+        found = [
+            cells(kinds["quality"], f"Table 3, faces still found: {title}", "of those found before",
+                  {"detector": detector, "faces": "all"})[0][1]
+            for detector in _DETECTORS
+        ]  # fmt: skip
+        attacked = (f"Table 1: {title}", "pooled", {**_TPR, "attacker": "at the original's landmarks"})
+        for row, tpr in cells(kinds["lfw"], *attacked):
+            judge = str(row["recognizer"])
+            kind = f"{title}, {judge}" if title else ""
+            ranks = [
+                cell
+                for table in kinds["lfw"]["tables"]
+                if table["title"].startswith("Table 2, ranks") and table["title"].endswith(kind or judge)
+                for cell in _first_rank(table)
+            ]
+            rows.append([name, judge, tpr, ranks[0], *likeness, *found])
+    return Table(
+        "Methods side by side",
+        "Measured here, on the same pairs (n in each cell; cfa: all pairs), thresholds from all impostor pairs of the "
+        "data. TPR at FAR 1e-3 and rank 1 for an attacker who knows where the face was; the own original is in the "
+        "gallery. Likeness inside the MTCNN box. Found: of the faces that the detector found before.",
+        (
+            "method",
+            "recognizer",
+            "TPR at FAR 1e-3",
+            "rank 1",
+            "SSIM",
+            "PSNR, dB",
+            "sharpness",
+            "found, mtcnn",
+            "found, dlib-hog",
+        ),
+        rows,
+    )
+
+
+def _first_rank(stored: Mapping[str, Any]) -> list[Cell]:
+    wanted = {"probe": "after, own original in the gallery"}
+    return [cell for _, cell in cells({"tables": [stored], "experiment": "lfw"}, "Table 2", "rank 1", wanted)]
+
+
+def _ablation(request: Request, plan: ResultsPlan) -> Mapping[str, Any] | None:
+    if not plan.ablation:
+        return None
+    few = replace(request, limit=plan.method_pairs, cache=request.out)
+    return read_document(evaluate_ablation(few, plan.pairs, plan.ablation, plan.workers)[0])
+
+
+def _draw(request: Request, folders: tuple[Path, Path], methods: Table, specs: Sequence[str]) -> None:
+    experiments, figures = folders
+    draw_experiments(experiments, figures)
+    for judge in dict.fromkeys(str(row[1]) for row in methods.rows):
+        rows = [(str(r[0]), r[2], r[4]) for r in methods.rows if r[1] == judge]
+        points = [(n, t, s) for n, t, s in rows if isinstance(t, Measured) and isinstance(s, Measured)]
+        method_plane(points, figures / f"methods-{short(judge)}.png", judge)
+    draw_portraits(request, ["cfa", *specs], figures)
+
+
+def _chapters(
+    documents: Mapping[str, Mapping[str, Any]],
+    scorecard: Mapping[str, Any],
+    methods: Table,
+    ablation: Mapping[str, Any] | None,
+) -> list[tuple[str, list[Table]]]:
+    chapters = [("Scorecard", [as_table(table) for table in scorecard["tables"]]), ("Methods", [methods])]
+    for name in ("lfw", "quality", "control", "diversity", "attributes"):
+        chapters.append((f"cfanet evaluate {name}", [as_table(table) for table in documents[name]["tables"]]))
+    if ablation is not None:
+        chapters.append(("Ablation", [as_table(table) for table in ablation["tables"]]))
+    chapters.append(("Not measured here", [not_measured_table(ablation is None)]))
+    chapters.append(("Published by others", published_tables()))
+    return chapters
+
+
+def _header(document: Mapping[str, Any], request: Request) -> list[str]:
+    return [
+        "",
+        f"Written by `cfanet evaluate results` on {str(document['date'])[:10]}, from `{request.out.name}`.",
+        f"Data: {', '.join(document['data'])} (SHA-256 {str(document['data SHA-256'])[:16]}…), "
+        f"{document['pictures in the data']:,} pictures; {document['pairs used']} pairs of {document['pairs']}. "
+        f"Generator SHA-256 {str(document['model SHA-256'])[:16]}…, seed {document['seed']}. "
+        f"Versions: {', '.join(f'{name} {version}' for name, version in document['versions'].items())}.",
+    ]
+
+
+def _show(chapters: Sequence[tuple[str, list[Table]]], figures: Path) -> list[str]:
+    lines: list[str] = []
+    pictures = {
+        "Methods": [*sorted(path.stem for path in figures.glob("methods-*.png")), "before-after"],
+        "cfanet evaluate lfw": ["similarity", "det", "ranks"],
+        "cfanet evaluate control": ["control", "identities"],
+        "cfanet evaluate attributes": ["attributes", "landmarks"],
+    }
+    for title, tables in chapters:
+        lines += ["", f"## {title}"]
+        for table in tables:
+            lines += ["", f"### {table.title}", "", table.protocol, "", *table_lines(table)]
+        for name in pictures.get(title, ()):
+            if (figures / f"{name}.png").is_file():
+                lines += ["", f"![{name}](figures/{name}.png)"]
+    return [*lines, ""]
