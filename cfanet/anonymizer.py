@@ -39,6 +39,7 @@ from cfanet.records import (
 )
 from cfanet.search import References, angle_deg, pair_similarity, search
 from cfanet.seeds import SeedKey
+from cfanet.structure import structure_correlation
 from cfanet.unchanged import unchanged_faces
 from cfanet.weights import TrainedGenerator, load_generator
 
@@ -253,9 +254,15 @@ class Anonymizer:
                 face.attempts, face.requested_deg = attempt, found.angle_deg
                 patch = Patch(crop, _known(face.matrix))
                 self._judge(face, paste(images[face.picture], [patch]))
-                if all(c.similarity < c.threshold - self._settings.loop.margin for c in face.comparisons):
+                if self._passes(face, crop):
                     face.patch = patch
             pending = [face for face in pending if face.patch is None]
+
+    def _passes(self, face: _Face, crop: Tensor) -> bool:
+        """Whether no recognizer of the loop sees anybody in it, and the old face does not show through."""
+        loop = self._settings.loop
+        strange = all(c.similarity < c.threshold - loop.margin for c in face.comparisons)
+        return strange and structure_correlation(_known(face.crop), crop.clamp(-1, 1)) <= loop.max_structure
 
     def _decode(self, faces: list[_Face], targets: list[Tensor]) -> list[Tensor]:
         """Decode in batches of a fixed size, so that a face's pixels do not depend on how many there are."""

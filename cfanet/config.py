@@ -31,6 +31,12 @@ class LoopSettings(Section):
         None, gt=-1.0, lt=1.0, description="one similarity threshold for all of them instead of the calibrated ones"
     )
     margin: float = Field(0.02, ge=0.0, lt=0.5, description="how far below the threshold a new face must stay")
+    max_structure: float = Field(
+        0.85,
+        ge=0.0,
+        le=1.0,
+        description="correlation of fine structure with the old face from which a new one is refused; 1 never refuses",
+    )
     gallery: bool = Field(True, description="also check each new face against every original of the dataset")
     max_attempts: int = Field(6, ge=1, le=64, description="attempts per face before it is obscured or withheld")
     angle_step_deg: float = Field(10.0, ge=0.0, le=90.0, description="added to the angle with every attempt")

@@ -3,10 +3,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from cfanet.anonymizer import Anonymizer, Parts
 from cfanet.config import AnonymizeSettings
 from cfanet.identity import IdentityBranch
+from cfanet.networks.generator import Generator
 from cfanet.obscure import obscured_region
 from cfanet.records import Detection, Excused, FaceDecision, ImageArray, ImageStatus, Recognizer
 from cfanet.search import References
@@ -74,7 +76,7 @@ def test_the_loop_goes_on_until_a_face_passes_and_says_how_it_went() -> None:
     recognizer = FakeRecognizer([0.9, 0.6, 0.2])
     (result,) = build({}, {"fake": recognizer}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
     (face,) = result.faces
-    assert (face.attempts, face.requested_angle_deg) == (3, 140.0)
+    assert (face.attempts, face.requested_angle_deg) == (3, 110.0)
     (comparison,) = face.comparisons
     assert comparison.passed
     assert comparison.similarity == pytest.approx(0.2, abs=1e-6)
@@ -85,6 +87,21 @@ def test_the_margin_keeps_faces_clear_of_the_threshold() -> None:
     recognizer = FakeRecognizer([0.49, 0.3])
     (result,) = build({}, {"fake": recognizer}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
     assert result.faces[0].attempts == 2, "0.49 is below 0.5, but not by the margin"
+
+
+def test_an_old_face_that_shows_through_does_not_pass_whatever_the_recognizers_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained = tiny_generator()
+    torch.manual_seed(0)
+    carrying = Generator(replace(trained.network.config, detail=True)).eval().requires_grad_(False)
+    monkeypatch.setattr("tests.cfanet.test_anonymizer.tiny_generator", lambda: replace(trained, network=carrying))
+    still = {"angle_deg": 0.0, "loop": {"angle_step_deg": 0.0}}  # an angle of 0 gives the original itself
+    (result,) = build(still, {"fake": FakeRecognizer([0.0])}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
+    assert result.faces[0].decision == FaceDecision.OBSCURED
+    blind = {**still, "loop": {"angle_step_deg": 0.0, "max_structure": 1.0}}
+    (result,) = build(blind, {"fake": FakeRecognizer([0.0])}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
+    assert result.faces[0].decision == FaceDecision.REPLACED, "it was the structure alone that refused"
 
 
 @pytest.mark.parametrize("on_failure", ["obscure", "quarantine"])

@@ -1,0 +1,32 @@
+import torch
+
+from cfanet.structure import structure_correlation
+
+
+def crop(seed: int) -> torch.Tensor:
+    """A smooth picture with structure."""
+    noise = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(noise, size=(128, 128), mode="bicubic").clamp(-3, 3) / 3
+
+
+def test_a_brighter_softer_shaded_copy_is_still_the_same() -> None:
+    old = crop(0)
+    shade = torch.linspace(-0.3, 0.3, 128)[:, None]
+    copy = torch.nn.functional.avg_pool2d(old * 0.7 + 0.2 + shade, 3, stride=1, padding=1)
+    assert structure_correlation(old, old) > 0.999
+    assert structure_correlation(old, copy) > 0.95
+
+
+def test_another_picture_is_not() -> None:
+    assert all(abs(structure_correlation(crop(0), crop(seed))) < 0.4 for seed in range(1, 6))
+
+
+def test_only_the_middle_of_the_face_counts() -> None:
+    old, other = crop(0), crop(1)
+    outside = old.clone()
+    outside[..., :28, :], outside[..., :24] = other[..., :28, :], other[..., :24]
+    assert structure_correlation(old, outside) > 0.999
+
+
+def test_a_flat_region_has_no_structure() -> None:
+    assert structure_correlation(crop(0), torch.zeros(1, 3, 128, 128)) == 0.0
