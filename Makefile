@@ -2,7 +2,7 @@
 # pyproject.toml or constraints.txt changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench results clean
+.PHONY: help demo test chaos check bench results clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -23,6 +23,9 @@ demo: $(STAMP)  ## offline: build a small dataset, release it, print where the r
 
 test: $(STAMP)  ## the whole test suite; under ten minutes on two cores
 	$(PY) -m pytest
+
+chaos: $(STAMP)  ## tests in which nodes die in the middle of a run; minutes, on an idle machine
+	$(PY) -m pytest -m chaos
 
 check: $(STAMP)  ## lint, format, types, import rules, and the docs in step with the program
 	$(PY) -m ruff check .

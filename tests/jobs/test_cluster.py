@@ -82,6 +82,8 @@ def _kill_a_worker() -> None:
     pytest.fail("there was no worker to kill")
 
 
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
 def test_a_killed_worker_and_a_node_that_goes_away_cost_time_and_nothing_else(
     cluster: Cluster, source: Path, tmp_path: Path, make_config: Make, quiet: Progress
 ) -> None:
