@@ -21,8 +21,13 @@ help:  ## list the targets
 demo: $(STAMP)  ## offline: build a small dataset, release it, print where the report is
 	$(VENV)/bin/cfanet demo
 
+# Two processes: what runs on Ray waits much and computes little, the rest is the other way round.
 test: $(STAMP)  ## the whole test suite; under ten minutes on two cores
-	$(PY) -m pytest
+	@log=$$(mktemp); status=0; \
+	$(PY) -m pytest --ignore=tests/jobs --ignore=tests/test_end_to_end.py >"$$log" 2>&1 & others=$$!; \
+	$(PY) -m pytest tests/jobs tests/test_end_to_end.py || status=$$?; \
+	wait $$others || status=$$?; \
+	cat "$$log"; rm -f "$$log"; exit $$status
 
 chaos: $(STAMP)  ## tests in which nodes die in the middle of a run; minutes, on an idle machine
 	$(PY) -m pytest -m chaos
