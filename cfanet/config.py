@@ -32,7 +32,7 @@ class LoopSettings(Section):
     )
     margin: float = Field(0.02, ge=0.0, lt=0.5, description="how far below the threshold a new face must stay")
     max_structure: float = Field(
-        0.85,
+        0.92,
         ge=0.0,
         le=1.0,
         description="correlation of fine structure with the old face from which a new one is refused; 1 never refuses",
