@@ -18,7 +18,7 @@ def structure_correlation(old: Tensor, new: Tensor) -> float:
     a, b = _fine(old), _fine(new)
     if min(float(a.std()), float(b.std())) < _FLAT:
         return 0.0
-    return float((a * b).mean() / (a.std(correction=0) * b.std(correction=0)))
+    return min(1.0, float((a * b).mean() / (a.std(correction=0) * b.std(correction=0))))
 
 
 def _fine(crop: Tensor) -> Tensor:

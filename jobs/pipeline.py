@@ -10,6 +10,7 @@ import logging
 import os
 import pickle
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from jobs.worker import StageContext, Worker
 log = logging.getLogger(__name__)
 R = TypeVar("R")
 _MOST_ROUNDS = 4  # times the allowed tries, where nodes keep going away: an item may be what kills them
+_ROOM_S = 60.0  # how long the next round waits for the last one to leave
 _OBJECT_STORE_BYTES = 200_000_000  # rows are names and counts; pictures never enter the object store
 
 
@@ -62,9 +64,25 @@ def run_stage(worker: type[Worker[R]], context: StageContext, items: Sequence[Wo
             yield outcome
         rounds += 1
         deaths += _dead_nodes() == nodes
-        gc.collect()  # errors keep a finished round's actors alive, and the next one would wait for their room
+        if waiting:
+            _make_room(context.config.run)
     for shard in sorted(waiting):
         yield ShardReport(shard, None, f"its worker process died {rounds} times (out of memory, perhaps)", True, True)
+
+
+def _make_room(run: RunSettings) -> None:
+    """Wait until a finished round's actors have left: errors keep them alive, and the next round would wait for ever.
+
+    Ray's own threads let go of them a little later than the rows end, so one collection may come too early. On a
+    cluster that others fill there may be no room; then the next round waits its turn.
+    """
+    deadline = time.monotonic() + _ROOM_S
+    while time.monotonic() < deadline:
+        gc.collect()
+        free = ray.available_resources()  # type: ignore[no-untyped-call]
+        if free.get("CPU", 0.0) >= run.cpus_per_worker and free.get("GPU", 0.0) >= run.gpus_per_worker:
+            return
+        time.sleep(0.2)
 
 
 def _dead_nodes() -> int:

@@ -13,7 +13,7 @@ from training.evaluation.bench import Request
 def test_models_are_measured_side_by_side(dataset: Path, out: Path) -> None:
     file = str(dataset / "tiny.safetensors")
     models = read_models([f"full={file}", f"without-identity={file}"])
-    path = evaluate_ablation(Request(dataset, out, ("dlib",)), dataset / "pairs.csv", models)[0]
+    path = evaluate_ablation(Request(dataset, out, ("dlib",), angle_deg=120.0), dataset / "pairs.csv", models)[0]
     document = json.loads(path.read_text())
     rows = document["tables"][0]["rows"]
     assert [(row["model"], row["success, paper"]) for row in rows] == [("full", "0.988"), ("without-identity", "0.004")]
