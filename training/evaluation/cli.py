@@ -187,7 +187,7 @@ def scorecard(
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
-    """All that a generator must reach, in one table: two minutes for 100 faces."""
+    """All that a generator must reach, in one table: a few minutes for 300 pairs."""
     from training.evaluation.bench import Request
     from training.evaluation.scorecard import evaluate_scorecard
 
