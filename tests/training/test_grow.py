@@ -6,21 +6,12 @@ import torch
 import torch.nn.functional as F
 
 from cfanet.errors import ConfigError
-from cfanet.networks.generator import Generator, GeneratorConfig
+from cfanet.networks.generator import Generator
 from cfanet.weights import IdentitySpread, save_generator
+from tests.cfanet.tiny import CONFIG
 from training.grow import started_generator
 
-SMALL = GeneratorConfig(
-    resolution=32,
-    identity_dim=16,
-    content_size=8,
-    content_channels=4,
-    fine_channels=(),
-    style_dim=16,
-    width=16,
-    max_width=32,
-    detail=False,
-)
+SMALL = replace(CONFIG, width=16, max_width=32)
 LARGE = replace(SMALL, resolution=64, width=8)
 
 

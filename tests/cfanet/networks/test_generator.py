@@ -4,18 +4,9 @@ import pytest
 import torch
 
 from cfanet.networks.generator import Generator, GeneratorConfig
+from tests.cfanet.tiny import CONFIG
 
-SMALL = GeneratorConfig(
-    resolution=32,
-    identity_dim=16,
-    content_size=8,
-    content_channels=4,
-    fine_channels=(),
-    style_dim=16,
-    width=8,
-    max_width=32,
-    detail=False,
-)
+SMALL = replace(CONFIG, max_width=32)
 
 
 @pytest.fixture
