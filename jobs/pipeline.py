@@ -10,7 +10,6 @@ import logging
 import os
 import pickle
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import ray
+from ray._private import state as ray_state
+from ray._private import worker as ray_worker
 
 from cfanet.errors import CfanetError, ConfigError
 from jobs.codecs.shard import WorkItem
@@ -29,7 +30,6 @@ from jobs.worker import StageContext, Worker
 log = logging.getLogger(__name__)
 R = TypeVar("R")
 _MOST_ROUNDS = 4  # times the allowed tries, where nodes keep going away: an item may be what kills them
-_ROOM_S = 60.0  # how long the next round waits for the last one to leave
 _OBJECT_STORE_BYTES = 200_000_000  # rows are names and counts; pictures never enter the object store
 
 
@@ -65,24 +65,22 @@ def run_stage(worker: type[Worker[R]], context: StageContext, items: Sequence[Wo
         rounds += 1
         deaths += _dead_nodes() == nodes
         if waiting:
-            _make_room(context.config.run)
+            _make_room()
     for shard in sorted(waiting):
         yield ShardReport(shard, None, f"its worker process died {rounds} times (out of memory, perhaps)", True, True)
 
 
-def _make_room(run: RunSettings) -> None:
-    """Wait until a finished round's actors have left: errors keep them alive, and the next round would wait for ever.
+def _make_room() -> None:
+    """End a finished round's actors: Ray keeps those whose errors somebody still holds, and the next round would wait.
 
-    Ray's own threads let go of them a little later than the rows end, so one collection may come too early. On a
-    cluster that others fill there may be no room; then the next round waits its turn.
+    Ray has no public way to an actor without its handle, and the handles are Ray Data's own.
     """
-    deadline = time.monotonic() + _ROOM_S
-    while time.monotonic() < deadline:
-        gc.collect()
-        free = ray.available_resources()  # type: ignore[no-untyped-call]
-        if free.get("CPU", 0.0) >= run.cpus_per_worker and free.get("GPU", 0.0) >= run.gpus_per_worker:
-            return
-        time.sleep(0.2)
+    gc.collect()
+    driver: Any = ray_worker.global_worker
+    for actor_id, facts in ray_state.actors().items():
+        ours = facts["JobID"] == driver.current_job_id.hex() and _ShardActor.__name__ in facts["ActorClassName"]
+        if ours and facts["State"] != "DEAD":
+            driver.core_worker.kill_actor(ray.ActorID(bytes.fromhex(actor_id)), True)
 
 
 def _dead_nodes() -> int:
