@@ -22,7 +22,7 @@ demo: $(STAMP)  ## offline: build a small dataset, release it, print where the r
 	$(VENV)/bin/cfanet demo
 
 # Two processes: what runs on Ray waits much and computes little, the rest is the other way round.
-test: $(STAMP)  ## the whole test suite; under ten minutes on two cores
+test: $(STAMP)  ## the test suite but for chaos; under ten minutes on two cores
 	@log=$$(mktemp); status=0; \
 	$(PY) -m pytest --ignore=tests/jobs --ignore=tests/test_end_to_end.py >"$$log" 2>&1 & others=$$!; \
 	$(PY) -m pytest tests/jobs tests/test_end_to_end.py || status=$$?; \
