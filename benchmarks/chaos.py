@@ -111,8 +111,9 @@ def disturb(bucket: Bucket, endpoint: str, key: Path, kills: int, seed: int) -> 
                 tally.kills += 1
                 found = _shards(bucket, prefix)
                 tally.killed_with[len(found)] += 1
-                tally.wrong += [f"{prefix}/{n}: not whole" for n, digest in found.items() if digest != expected[n]]
-                print(f"kill {tally.kills}: {len(found)} of {_SHARDS} shards were there", flush=True)
+                broken = [f"{prefix}/{n}: not whole" for n, digest in found.items() if digest != expected[n]]
+                tally.wrong += broken
+                print(f"kill {tally.kills}: {len(found)} of {_SHARDS} shards were there, {len(broken)} wrong", flush=True)
             tally.releases += 1
             if code:
                 tally.wrong.append(f"{prefix}: exit {code}")
