@@ -113,7 +113,7 @@ def disturb(bucket: Bucket, endpoint: str, key: Path, kills: int, seed: int) -> 
                 tally.killed_with[len(found)] += 1
                 broken = [f"{prefix}/{n}: not whole" for n, digest in found.items() if digest != expected[n]]
                 tally.wrong += broken
-                print(f"kill {tally.kills}: {len(found)} of {_SHARDS} shards were there, {len(broken)} wrong", flush=True)
+                print(f"kill {tally.kills}: {len(found)} of {_SHARDS} shards there, {len(broken)} wrong", flush=True)
             tally.releases += 1
             if code:
                 tally.wrong.append(f"{prefix}: exit {code}")
