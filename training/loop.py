@@ -215,6 +215,9 @@ class Trainer:
         if weights.keep > 0:
             values["keep"] = losses.masked_mean(losses.kept(pairs.x, made.cross), ~pairs.same)
             total = total + weights.keep * values["keep"]
+        if weights.structure > 0:
+            values["structure"] = losses.masked_mean(losses.structure(pairs.x, made.cross), ~pairs.same)
+            total = total + weights.structure * values["structure"]
         if weights.identity > 0:
             seen = self.guide(made.cross[judged], rng)
             values["identity"] = losses.generated_identity(seen, made.asked[judged])

@@ -3,7 +3,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from skimage.metrics import structural_similarity
 
+from cfanet.align import crop_points
 from training import losses
 
 
@@ -67,3 +69,22 @@ def test_r1_is_the_squared_gradient() -> None:
     x = rand(2, 3, 4, 4).requires_grad_()
     logits = (x * 3.0).sum((1, 2, 3))
     assert float(losses.r1_penalty(logits, x)) == pytest.approx(9.0 * 48)
+
+
+def test_structure_is_ssim_as_scikit_image_computes_it() -> None:
+    a, b = rand(2, 1, 32, 32).clamp(-1, 1), rand(2, 1, 32, 33)[..., :32].clamp(-1, 1) * 0.5
+    ours = losses.ssim_map(a, a * 0.3 + b)
+    for row, one, two in zip(ours, a, a * 0.3 + b, strict=True):
+        options = {"data_range": 2.0, "win_size": 7, "use_sample_covariance": False, "full": True}
+        _, theirs = structural_similarity(one[0].numpy(), two[0].numpy(), **options)
+        assert row[0].numpy() == pytest.approx(theirs[3:-3, 3:-3], abs=1e-4)
+
+
+def test_structure_counts_a_changed_mouth_more_than_a_changed_forehead() -> None:
+    x = (rand(1, 3, 64, 64) * 0.3).clamp(-1, 1)
+    assert float(losses.structure(x, x)[0]) == pytest.approx(0.0, abs=1e-5)
+    mouth, forehead = x.clone(), x.clone()
+    column, row = crop_points(64)[3:].mean(0).round().astype(int)
+    mouth[..., row - 5 : row + 5, column - 8 : column + 8] *= -1
+    forehead[..., 8:18, column - 8 : column + 8] *= -1
+    assert float(losses.structure(x, mouth)[0]) > 2.0 * float(losses.structure(x, forehead)[0]) > 0.0
