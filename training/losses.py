@@ -78,9 +78,9 @@ def expression_weight(side: int) -> Tensor:
     right_eye, left_eye, _, right_corner, left_corner = torch.from_numpy(crop_points(side))
     centres = torch.stack([right_eye, left_eye, right_corner, (right_corner + left_corner) / 2, left_corner])
     line = torch.arange(side) + 0.5
-    squared = (line[None, :, None] - centres[:, 1, None, None]) ** 2 + (
-        line[None, None] - centres[:, 0, None, None]
-    ) ** 2
+    down = line[None, :, None] - centres[:, 1, None, None]
+    across = line[None, None] - centres[:, 0, None, None]
+    squared = down**2 + across**2
     bumps = torch.exp(-squared / (2.0 * (_WIDTH * side) ** 2))
     return 1.0 + (_WEIGHT - 1.0) * bumps.amax(0)
 
