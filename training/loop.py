@@ -216,8 +216,10 @@ class Trainer:
             values["keep"] = losses.masked_mean(losses.kept(pairs.x, made.cross), ~pairs.same)
             total = total + weights.keep * values["keep"]
         if weights.structure > 0:
-            values["structure"] = losses.masked_mean(losses.structure(pairs.x, made.cross), ~pairs.same)
-            total = total + weights.structure * values["structure"]
+            changed = losses.structure(pairs.x, made.cross)
+            values["structure"] = losses.masked_mean(changed, ~pairs.same)
+            beyond = losses.masked_mean((changed - weights.structure_free).clamp_min(0.0), ~pairs.same)
+            total = total + weights.structure * beyond
         if weights.identity > 0:
             seen = self.guide(made.cross[judged], rng)
             values["identity"] = losses.generated_identity(seen, made.asked[judged])

@@ -8,8 +8,8 @@ from cfanet.align import crop_points
 
 _WINDOW = 7  # side of SSIM's windows, as scikit-image sets it
 _C1, _C2 = 0.02**2, 0.06**2  # (K1 L)² and (K2 L)² of Wang et al. (2004) for values of a range L = 2
-_WIDTH = 0.09  # of the weight around an eye or the mouth, as a share of the crop's side
-_WEIGHT = 4.0  # in its middle, where the rest of the face has 1
+_WIDTH = 0.08  # of the weight around an eye or the mouth, as a share of the crop's side
+_WEIGHT = 6.0  # in its middle, where the rest of the face has 1
 
 
 def cosine(u: Tensor, v: Tensor) -> Tensor:
