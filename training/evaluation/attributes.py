@@ -63,14 +63,15 @@ def evaluate_attributes(request: Request, group_by: Sequence[str]) -> tuple[Path
             after = traits(released.photo.picture.pixels, box if again is None else again.box)
             mirrored = mirror_traits(photo.picture.pixels, box)
             faces.append(Kept(subject.sample.labels, released.replaced(subject.face), before, after, mirrored))
-        tables.append(_table(f"Attributes: {name}", [face for face in faces if face.replaced]))
+        conditions = bench.conditions(loop)
+        tables.append(_table(f"Attributes: {name}", [face for face in faces if face.replaced], conditions))
         for trait in faces[0].before if faces else ():
             values = [(face.before[trait], face.after[trait]) for face in faces if face.replaced]
             drawn[f"{name}|{trait}"] = np.array(values).reshape(-1, 2)
         for label in group_by:
             for value in sorted({face.labels[label] for face in faces if label in face.labels}):
                 group = [face for face in faces if face.replaced and face.labels.get(label) == value]
-                tables.append(_table(f"Attributes: {name}, {label} = {value}", group))
+                tables.append(_table(f"Attributes: {name}, {label} = {value}", group, conditions))
     notes = {
         "pictures without a subject": len(samples) - len(subjects),
         "landmarks": LICENCE,
@@ -107,7 +108,7 @@ def turn_deg(one: float, two: float) -> float:
     return abs((two - one + 180.0) % 360.0 - 180.0)
 
 
-def _table(title: str, faces: Sequence[Kept]) -> Table:
+def _table(title: str, faces: Sequence[Kept], conditions: str) -> Table:
     rows: list[list[Cell]] = []
     for name in faces[0].before if faces else ():
         rows_of = [(face.before[name], face.after[name], face.mirrored[name]) for face in faces]
@@ -129,7 +130,8 @@ def _table(title: str, faces: Sequence[Kept]) -> Table:
         "mouth and lift of its corners over the distance of the outer eye corners; pose: six points on a generic head; "
         "gaze: how far the dark of the irises lies off the middle of their eyes; skin tone: individual typology angle "
         "of both cheeks; lightness inside the box, right half minus left. Last column: the originals against their own "
-        "mirror images, as well as these traits can be measured at all.",
+        "mirror images, as well as these traits can be measured at all. Paper: pictures and a curve (Figure F). "
+        f"{conditions}",
         (
             "trait",
             "correlation with the original",

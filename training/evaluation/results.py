@@ -16,6 +16,7 @@ from training.evaluation.figures import draw_experiments, method_plane
 from training.evaluation.lfw import evaluate_lfw
 from training.evaluation.methods import BORROWING
 from training.evaluation.not_measured import not_measured_table
+from training.evaluation.originals import prepare_originals
 from training.evaluation.pairs import first_of_each_fold, read_pairs
 from training.evaluation.parallel import Group, run_groups
 from training.evaluation.portraits import draw_portraits
@@ -27,6 +28,7 @@ from training.evaluation.scorecard import condense, experiment_groups
 
 BEGIN, END = "<!-- results: begin; written by `cfanet evaluate results` -->", "<!-- results: end -->"
 OLDER = ("mask", "pixelate", "blur", "fixed-pixelate", "fixed-blur", *BORROWING)
+EXPERIMENTS = ("lfw", "quality", "control", "diversity", "attributes")
 _DETECTORS = ("mtcnn", "dlib-hog")
 _TPR = {"TPR at": "FAR 0.001, all pairs"}
 
@@ -47,6 +49,7 @@ def evaluate_results(request: Request, plan: ResultsPlan, document: Path) -> tup
     text = document.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise InputError(f"{document} has no place for results: put {BEGIN!r} and {END!r} into it")
+    prepare_originals(request, plan.workers)
     specs = _with_donors(request, plan.methods)
     out, keys, groups = experiment_groups(request, plan.pairs, everything=request.limit is None)
     names = {spec: replace(request, method=spec).choice.name for spec in specs}
@@ -58,8 +61,8 @@ def evaluate_results(request: Request, plan: ResultsPlan, document: Path) -> tup
     ablation = _ablation(request, plan)
     figures = document.parent / "figures"
     _draw(request, (out, figures), methods, specs)
-    tables = _chapters(documents, read_document(scorecard[0]), methods, ablation)
-    part = "\n".join([BEGIN, *_header(documents["lfw"], request), *_show(tables, figures), END])
+    chapters = _chapters(documents, read_document(scorecard[0]), methods, ablation)
+    part = "\n".join([BEGIN, *_header(documents["lfw"], request), *_show(chapters, figures), END])
     for judge in documents["lfw"]["recognizers"]:
         part = part.replace(judge, short(judge))
     start, stop = text.index(BEGIN), text.index(END) + len(END)
@@ -77,12 +80,12 @@ def _with_donors(request: Request, methods: Sequence[str]) -> list[str]:
 
 def _method_groups(request: Request, plan: ResultsPlan, specs: Sequence[str], names: Mapping[str, str]) -> list[Group]:
     known = {sample.key for sample in list_samples(list_shards(request.source))}
-    limit = plan.method_pairs if request.limit is None else min(plan.method_pairs, request.limit)
+    limit = _few(request, plan)
     pairs = first_of_each_fold(read_pairs(plan.pairs, known), limit)
     keys = tuple(dict.fromkeys(pair.right for pair in pairs if pair.same))
     groups: list[Group] = []
     for spec in specs:
-        one = replace(request, method=spec, limit=limit, whole_gallery=request.limit is None, cache=request.out)
+        one = replace(request, method=spec, limit=limit, whole_gallery=True, cache=request.out)
         one = replace(one, out=request.out / "methods")
         groups.append(
             {
@@ -91,6 +94,11 @@ def _method_groups(request: Request, plan: ResultsPlan, specs: Sequence[str], na
             }
         )
     return groups
+
+
+def _few(request: Request, plan: ResultsPlan) -> int:
+    """Same pairs of what is compared only with one another."""
+    return plan.method_pairs if request.limit is None else min(plan.method_pairs, request.limit)
 
 
 def method_table(documents: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
@@ -120,9 +128,10 @@ def method_table(documents: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Ta
             rows.append([name, judge, tpr, ranks[0], *likeness, *found])
     return Table(
         "Methods side by side",
-        "Measured here, on the same pairs (n in each cell; cfa: all pairs), thresholds from all impostor pairs of the "
-        "data. TPR at FAR 1e-3 and rank 1 for an attacker who knows where the face was; the own original is in the "
-        "gallery. Likeness inside the MTCNN box. Found: of the faces that the detector found before.",
+        "Measured here, on the right pictures of the same pairs (n in each cell: the older methods on the first of "
+        "them), thresholds from all impostor pairs of the data. TPR at FAR 1e-3 and rank 1 for an attacker who knows "
+        "where the face was; the own original is in the gallery. Likeness inside the MTCNN box. Found: of the faces "
+        "that the detector found before.",
         (
             "method",
             "recognizer",
@@ -146,7 +155,7 @@ def _first_rank(stored: Mapping[str, Any]) -> list[Cell]:
 def _ablation(request: Request, plan: ResultsPlan) -> Mapping[str, Any] | None:
     if not plan.ablation:
         return None
-    few = replace(request, limit=plan.method_pairs, cache=request.out)
+    few = replace(request, limit=_few(request, plan), whole_gallery=True, cache=request.out)
     return read_document(evaluate_ablation(few, plan.pairs, plan.ablation, plan.workers)[0])
 
 
@@ -160,20 +169,39 @@ def _draw(request: Request, folders: tuple[Path, Path], methods: Table, specs: S
     draw_portraits(request, ["cfa", *specs], figures)
 
 
+Shown = tuple[Table, str]
+"""A table, and where and when its numbers were measured."""
+
+
 def _chapters(
     documents: Mapping[str, Mapping[str, Any]],
     scorecard: Mapping[str, Any],
     methods: Table,
     ablation: Mapping[str, Any] | None,
-) -> list[tuple[str, list[Table]]]:
-    chapters = [("Scorecard", [as_table(table) for table in scorecard["tables"]]), ("Methods", [methods])]
-    for name in ("lfw", "quality", "control", "diversity", "attributes"):
-        chapters.append((f"cfanet evaluate {name}", [as_table(table) for table in documents[name]["tables"]]))
-    if ablation is not None:
-        chapters.append(("Ablation", [as_table(table) for table in ablation["tables"]]))
-    chapters.append(("Not measured here", [not_measured_table(ablation is None)]))
-    chapters.append(("Published by others", published_tables()))
+) -> list[tuple[str, list[Shown]]]:
+    lfw = documents["lfw"]
+    chapters = [("Scorecard", _shown(lfw, [as_table(table) for table in scorecard["tables"]]))]
+    chapters.append(("Methods", _shown(lfw, [methods])))
+    measured = {f"cfanet evaluate {name}": documents[name] for name in EXPERIMENTS}
+    measured |= {} if ablation is None else {"cfanet evaluate ablation": ablation}
+    for title, document in measured.items():
+        chapters.append((title, _shown(document, [as_table(table) for table in document["tables"]])))
+    chapters.append(("Not measured here", [(not_measured_table(ablation is None), "")]))
+    chapters.append(("Published by others", [(table, "") for table in published_tables()]))
     return chapters
+
+
+def _shown(document: Mapping[str, Any], tables: Sequence[Table]) -> list[Shown]:
+    return [(table, provenance(document, table)) for table in tables]
+
+
+def provenance(document: Mapping[str, Any], table: Table) -> str:
+    """One line under a table: data, what n is, which intervals, when."""
+    found = [cell for row in table.rows for cell in row if isinstance(cell, Measured) and cell.low is not None]
+    intervals = ", ".join(dict.fromkeys(cell.interval for cell in found)) or "none"
+    shards = document["data"]
+    data = shards[0] if len(shards) == 1 else f"{shards[0]} to {shards[-1]}"
+    return f"*Data: {data}; n in the cells; intervals: {intervals}; measured on {str(document['date'])[:10]}.*"
 
 
 def _header(document: Mapping[str, Any], request: Request) -> list[str]:
@@ -181,13 +209,14 @@ def _header(document: Mapping[str, Any], request: Request) -> list[str]:
         "",
         f"Written by `cfanet evaluate results` on {str(document['date'])[:10]}, from `{request.out.name}`.",
         f"Data: {', '.join(document['data'])} (SHA-256 {str(document['data SHA-256'])[:16]}…), "
-        f"{document['pictures in the data']:,} pictures; {document['pairs used']} pairs of {document['pairs']}. "
+        f"{document['pictures in the data']:,} pictures. Untouched pairs: {document['untouched pairs']}; of these "
+        f"anonymized with cfa: {document['pairs used']}, from {document['pairs']}. "
         f"Generator SHA-256 {str(document['model SHA-256'])[:16]}…, seed {document['seed']}. "
         f"Versions: {', '.join(f'{name} {version}' for name, version in document['versions'].items())}.",
     ]
 
 
-def _show(chapters: Sequence[tuple[str, list[Table]]], figures: Path) -> list[str]:
+def _show(chapters: Sequence[tuple[str, list[Shown]]], figures: Path) -> list[str]:
     lines: list[str] = []
     pictures = {
         "Methods": [*sorted(path.stem for path in figures.glob("methods-*.png")), "before-after"],
@@ -197,8 +226,9 @@ def _show(chapters: Sequence[tuple[str, list[Table]]], figures: Path) -> list[st
     }
     for title, tables in chapters:
         lines += ["", f"## {title}"]
-        for table in tables:
+        for table, source in tables:
             lines += ["", f"### {table.title}", "", table.protocol, "", *table_lines(table)]
+            lines += ["", source] if source else []
         for name in pictures.get(title, ()):
             if (figures / f"{name}.png").is_file():
                 lines += ["", f"![{name}](figures/{name}.png)"]
