@@ -1,8 +1,11 @@
 """Figure F: what is kept: expression, head pose, skin tone and lighting, in all and by any label of the samples."""
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import numpy as np
 from cfanet.errors import InputError
 from cfanet.records import Box, ImageArray
 from training.evaluation.bench import Bench, Request, Subject
+from training.evaluation.cache import Cache, code_digest, key_of
 from training.evaluation.document import Cell, Table
 from training.evaluation.gaze import gaze
 from training.evaluation.landmarks68 import (
@@ -25,6 +29,7 @@ from training.evaluation.landmarks68 import (
     smile,
 )
 from training.evaluation.quantities import correlation, mean
+from training.evaluation.samples import Photo
 from training.evaluation.skin import lightness, side_light, skin_tone_deg
 
 ANGLES = ("yaw, degrees", "pitch, degrees", "roll, degrees")
@@ -59,9 +64,9 @@ def evaluate_attributes(request: Request, group_by: Sequence[str]) -> tuple[Path
         for subject, photo, released in bench.release(bench.maker(loop, looks), subjects, name):
             box = subject.look.faces[subject.face].box
             again = bench.observer.again(released.photo, box)
-            before = traits(photo.picture.pixels, box)
-            after = traits(released.photo.picture.pixels, box if again is None else again.box)
-            mirrored = mirror_traits(photo.picture.pixels, box)
+            before = _kept(bench.cache, traits, photo, box)
+            after = _kept(bench.cache, traits, released.photo, box if again is None else again.box)
+            mirrored = _kept(bench.cache, mirror_traits, photo, box)
             faces.append(Kept(subject.sample.labels, released.replaced(subject.face), before, after, mirrored))
         conditions = bench.conditions(loop)
         tables.append(_table(f"Attributes: {name}", [face for face in faces if face.replaced], conditions))
@@ -101,6 +106,27 @@ def mirror_traits(image: ImageArray, box: Box) -> dict[str, float]:
     width = image.shape[1]
     found = traits(np.ascontiguousarray(image[:, ::-1]), (width - box[2], box[1], width - box[0], box[3]))
     return {name: -value if name in _SIDED else value for name, value in found.items()}
+
+
+def _kept(
+    cache: Cache, measure: Callable[[ImageArray, Box], dict[str, float]], photo: Photo, box: Box
+) -> dict[str, float]:
+    """What `measure` finds in a picture, looked at once."""
+    key = key_of("traits", measure.__name__, _code(), photo.digest, json.dumps(box))
+    value = cache.get(key)
+    if value is None:
+        value = json.dumps(measure(photo.picture.pixels, box)).encode()
+        cache.put(key, value)
+    found: dict[str, float] = json.loads(value)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """SHA-256 of what a trait depends on besides the picture, hex."""
+    here = Path(__file__)
+    files = (here.with_name(f"{name}.py") for name in ("landmarks68", "gaze", "skin", "picture_quality"))
+    return key_of(code_digest(here, *files), version("dlib-bin"))
 
 
 def turn_deg(one: float, two: float) -> float:

@@ -51,6 +51,7 @@ def evaluate_control(
             grid = picture_grid(shown, ["original", *(f"{angle:g}°" for angle in angles)], [])
             save(grid, request.out / "control-faces.png")
     drawn = {"angles": np.array(angles), **{f"{name}|similarity": curves[name] for name in bench.judges}}
+    drawn |= {f"{name}|threshold": np.array(threshold) for name, threshold in thresholds.items()}
     return bench.write("control", tables, notes, drawn)
 
 

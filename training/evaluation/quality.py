@@ -89,8 +89,8 @@ def _likeness(variant: str, values: Values, conditions: str) -> Table:
             rows.append([name, group, mean(kept), middle, PAPER.get(name, "")])
     missing = lpips_missing()
     if missing is not None:
-        rows.append(["LPIPS", "all", lpips_cell([], missing), missing, PAPER["LPIPS"]])
-    rows.append(["FID", "all", fid_cell(), fid_cell(), PAPER["FID"]])
+        rows.append(["LPIPS", "all", lpips_cell([], missing), "", PAPER["LPIPS"]])
+    rows.append(["FID", "all", fid_cell(), "", PAPER["FID"]])
     return Table(
         f"Table 3, likeness: {variant}",
         "Inside the MTCNN box of each picture's subject, released file against original. SSIM and PSNR: scikit-image, "

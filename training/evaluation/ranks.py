@@ -71,14 +71,14 @@ def rank_tables(title: str, searches: Searches, threshold: float, conditions: st
 
     `conditions` say how the probes were anonymized.
     """
-    return [_ranks(title, searches, conditions), _matches(title, searches, threshold, conditions)]
+    return [_ranks(title, searches), _matches(title, searches, threshold, conditions)]
 
 
-def _ranks(title: str, searches: Searches, conditions: str) -> Table:
+def _ranks(title: str, searches: Searches) -> Table:
     before, after = searches.before, searches.after
     ranked = [(b.rank, a.rank) for b, a in zip(before, after, strict=True) if b.rank is not None and a.rank is not None]
     sets = (
-        ("before, own picture left out", [b for b, _ in ranked], "rank 1"),
+        ("before, own picture left out", [b for b, _ in ranked], "1"),
         ("after, own original left out", [a for _, a in ranked], "787 to 4,619"),
         ("after, own original in the gallery", [a.rank_own for a in after], ""),
     )
@@ -98,7 +98,7 @@ def _ranks(title: str, searches: Searches, conditions: str) -> Table:
         f"Every probe searched among all {searches.n_references:,} raw pictures of {searches.n_people:,} people; "
         "the rank is that of the true person's best picture. Probes whose person has no other picture count only where "
         "the own original is in the gallery. Embedded at the original's landmarks. "
-        f"Paper: mean ranks of five people, ArcFace. {conditions}",
+        "Paper: mean ranks of five people, ArcFace.",
         ("probe", "rank 1", "rank above 100", "mean rank", "median rank", "paper"),
         rows,
     )
