@@ -191,7 +191,7 @@ def _raw_table(bench: Bench, limits: Mapping[str, Limits]) -> Table:
         "different pairs; folds: from those of all other folds; all pairs: from every pair of different people in the "
         "gallery, which is harder on the recognizer. A threshold is the smallest similarity that at most FAR·n "
         "impostors reach. Pairs with a picture without subject are left out and counted in the last column. Paper: "
-        "FaceNet VGGFace2 / CASIA, ten folds. Known: of this recognizer, ten folds, from those who made or measured it.",
+        "FaceNet VGGFace2 / CASIA, ten folds. Known: of this recognizer, ten folds, elsewhere.",
         ("recognizer", "measure", "threshold", "pooled", "mean over folds", "paper", "known", "failures to acquire"),
         rows,
     )
