@@ -25,10 +25,12 @@ from cfanet.errors import ConfigError, PictureError
 from cfanet.images import decode
 from cfanet.recognizers import load_recognizer
 from cfanet.records import Detection, Detector, ImageArray, Recognizer
+from cfanet.tracks import box_overlap
 
 CROP_SIZE: Final = 128
 JPEG_QUALITY = 94
 MIN_SCORE = 0.9  # clearer faces only: a wrong crop teaches nothing
+_ONE_PLACE = 0.35  # intersection over union from which two boxes are of one face
 MIN_FACE_PX = 48.0
 _MAX_MEGAPIXELS = 64.0
 _PROBES = 32  # points on a line at which it is asked whether the picture shows the crop
@@ -166,8 +168,15 @@ def main_face(
     min_score: float = MIN_SCORE,
     min_face_px: float = MIN_FACE_PX,
 ) -> Detection | None:
-    """The large, clear face nearest to the middle: the one a dataset's identity label speaks of."""
-    clear = [f for f in faces if f.score >= min_score and f.box[2] - f.box[0] >= min_face_px]
+    """The large, clear face nearest to the middle: the one a dataset's identity label speaks of.
+
+    Of boxes that two people could not have at once, the clearest counts: the others lie across it and a neighbour.
+    """
+    large = [f for f in faces if f.score >= min_score and f.box[2] - f.box[0] >= min_face_px]
+    clear: list[Detection] = []
+    for face in sorted(large, key=lambda face: -face.score):
+        if all(box_overlap(face.box, other.box) < _ONE_PLACE for other in clear):
+            clear.append(face)
 
     def distance(face: Detection) -> float:
         x, y = (face.box[0] + face.box[2]) / 2 - width / 2, (face.box[1] + face.box[3]) / 2 - height / 2

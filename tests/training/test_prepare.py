@@ -116,6 +116,12 @@ def test_the_main_face_is_clear_large_and_central() -> None:
     assert main_face([small, doubtful], 200, 200) is None
 
 
+def test_a_box_across_two_people_is_not_the_main_face() -> None:
+    person, across = face_at(80, 100, 60, score=0.9999), face_at(98, 100, 62, score=0.998)
+    assert main_face([across, person], 200, 200) is person
+    assert main_face([across], 200, 200) is across
+
+
 def test_facts_name_everything_a_shard_depends_on() -> None:
     facts = [preparer([], **limits).facts for limits in ({}, {"crop_size": 256}, {"min_score": 0.8})]
     assert len({tuple(sorted(found.items())) for found in facts}) == 3

@@ -1,8 +1,11 @@
 """Figure F: what is kept: expression, head pose, skin tone and lighting, in all and by any label of the samples."""
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import numpy as np
 from cfanet.errors import InputError
 from cfanet.records import Box, ImageArray
 from training.evaluation.bench import Bench, Request, Subject
+from training.evaluation.cache import Cache, code_digest, key_of
 from training.evaluation.document import Cell, Table
 from training.evaluation.gaze import gaze
 from training.evaluation.landmarks68 import (
@@ -25,6 +29,7 @@ from training.evaluation.landmarks68 import (
     smile,
 )
 from training.evaluation.quantities import correlation, mean
+from training.evaluation.samples import Photo
 from training.evaluation.skin import lightness, side_light, skin_tone_deg
 
 ANGLES = ("yaw, degrees", "pitch, degrees", "roll, degrees")
@@ -59,18 +64,19 @@ def evaluate_attributes(request: Request, group_by: Sequence[str]) -> tuple[Path
         for subject, photo, released in bench.release(bench.maker(loop, looks), subjects, name):
             box = subject.look.faces[subject.face].box
             again = bench.observer.again(released.photo, box)
-            before = traits(photo.picture.pixels, box)
-            after = traits(released.photo.picture.pixels, box if again is None else again.box)
-            mirrored = mirror_traits(photo.picture.pixels, box)
+            before = _kept(bench.cache, traits, photo, box)
+            after = _kept(bench.cache, traits, released.photo, box if again is None else again.box)
+            mirrored = _kept(bench.cache, mirror_traits, photo, box)
             faces.append(Kept(subject.sample.labels, released.replaced(subject.face), before, after, mirrored))
-        tables.append(_table(f"Attributes: {name}", [face for face in faces if face.replaced]))
+        conditions = bench.conditions(loop)
+        tables.append(_table(f"Attributes: {name}", [face for face in faces if face.replaced], conditions))
         for trait in faces[0].before if faces else ():
             values = [(face.before[trait], face.after[trait]) for face in faces if face.replaced]
             drawn[f"{name}|{trait}"] = np.array(values).reshape(-1, 2)
         for label in group_by:
             for value in sorted({face.labels[label] for face in faces if label in face.labels}):
                 group = [face for face in faces if face.replaced and face.labels.get(label) == value]
-                tables.append(_table(f"Attributes: {name}, {label} = {value}", group))
+                tables.append(_table(f"Attributes: {name}, {label} = {value}", group, conditions))
     notes = {
         "pictures without a subject": len(samples) - len(subjects),
         "landmarks": LICENCE,
@@ -102,12 +108,33 @@ def mirror_traits(image: ImageArray, box: Box) -> dict[str, float]:
     return {name: -value if name in _SIDED else value for name, value in found.items()}
 
 
+def _kept(
+    cache: Cache, measure: Callable[[ImageArray, Box], dict[str, float]], photo: Photo, box: Box
+) -> dict[str, float]:
+    """What `measure` finds in a picture, looked at once."""
+    key = key_of("traits", measure.__name__, _code(), photo.digest, json.dumps(box))
+    value = cache.get(key)
+    if value is None:
+        value = json.dumps(measure(photo.picture.pixels, box)).encode()
+        cache.put(key, value)
+    found: dict[str, float] = json.loads(value)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """SHA-256 of what a trait depends on besides the picture, hex."""
+    here = Path(__file__)
+    files = (here.with_name(f"{name}.py") for name in ("landmarks68", "gaze", "skin", "picture_quality"))
+    return key_of(code_digest(here, *files), version("dlib-bin"))
+
+
 def turn_deg(one: float, two: float) -> float:
     """Size of the difference of two angles, in [0, 180] degrees."""
     return abs((two - one + 180.0) % 360.0 - 180.0)
 
 
-def _table(title: str, faces: Sequence[Kept]) -> Table:
+def _table(title: str, faces: Sequence[Kept], conditions: str) -> Table:
     rows: list[list[Cell]] = []
     for name in faces[0].before if faces else ():
         rows_of = [(face.before[name], face.after[name], face.mirrored[name]) for face in faces]
@@ -129,7 +156,8 @@ def _table(title: str, faces: Sequence[Kept]) -> Table:
         "mouth and lift of its corners over the distance of the outer eye corners; pose: six points on a generic head; "
         "gaze: how far the dark of the irises lies off the middle of their eyes; skin tone: individual typology angle "
         "of both cheeks; lightness inside the box, right half minus left. Last column: the originals against their own "
-        "mirror images, as well as these traits can be measured at all.",
+        "mirror images, as well as these traits can be measured at all. Paper: pictures and a curve (Figure F). "
+        f"{conditions}",
         (
             "trait",
             "correlation with the original",

@@ -44,7 +44,7 @@ class Request:
     seed: int = 0
     device: str = "cpu"
     keys: tuple[str, ...] | None = None  # use these pictures, in this order, instead of the first `limit`
-    whole_gallery: bool = False  # with a limit: thresholds and ranks are still those of all pictures
+    whole_gallery: bool = False  # with a limit: thresholds, ranks, the loop's gallery are still of all pictures
     cache: Path | None = None  # folder of the private cache; None: `out`
 
     @property
@@ -97,6 +97,7 @@ class Bench:
         self.examiner = Examiner(self.cache, detector, detector_settings, by_name)
         self.judges = tuple(by_name)
         self.observer = Observer(self.cache, request.device)
+        self._gallery_faces = 0  # of the loop that was built last
 
     def chosen(self) -> tuple[Sample, ...]:
         """The samples of `keys`; without them the first `limit`, or all."""
@@ -129,7 +130,9 @@ class Bench:
     def maker(
         self, loop: str, looks: Mapping[str, Look], angle_deg: float | None = None, seed: int = 0
     ) -> PictureMaker:
-        """One way to anonymize. With the loop on, the faces of `looks` are its gallery, as in a release."""
+        """One way to anonymize. The loop's gallery, as in a release, is every face of SRC where all of it is wanted;
+        else every face of `looks`.
+        """
         if self.request.choice.released is not None:
             return FolderMaker(self.request.choice.released)
         settings = self.settings if angle_deg is None else self.settings.model_copy(update={"angle_deg": angle_deg})
@@ -137,8 +140,28 @@ class Bench:
         if loop == "off" or settings.method != "cfa":
             return Maker(self.cache, without_loop(settings), seed, {}, self.request.device)
         first = Maker(self.cache, settings, seed, {}, self.request.device)
-        galleries = self._galleries(first, looks)
+        galleries = self._galleries(first, self.looks(self.samples) if self.request.whole_gallery else looks)
         return Maker(self.cache, settings, seed, galleries, self.request.device)
+
+    def enrol(self, looks: Mapping[str, Look]) -> None:
+        """Embed the faces of `looks` for the loop's gallery; nothing to do for a method without one."""
+        if self.settings.method == "cfa":
+            self._galleries(Maker(self.cache, self.settings, self.request.seed, {}, self.request.device), looks)
+
+    def conditions(self, loop: str) -> str:
+        """For a protocol: what the loop checked, of the way to anonymize that was built last."""
+        if self.settings.method != "cfa":
+            return "No loop."
+        if loop == "off":
+            return "Loop off: the first new identity at the angle is taken."
+        settings = self.settings.loop
+        pictures = "all pictures of the data" if self.request.whole_gallery else "the pictures used"
+        return (
+            f"Loop on, as in a release: a new face must stay {settings.margin:g} below the threshold of "
+            f"{', '.join(settings.recognizers)} at FMR {settings.fmr:g} towards its own original and towards the "
+            f"gallery of originals: all {self._gallery_faces:,} faces of {pictures}, its own subject's among them; "
+            f"at most {settings.max_attempts} attempts."
+        )
 
     def variants(self) -> tuple[tuple[str, str], ...]:
         """(name, loop) of each way to anonymize that was asked for; the classic methods have no loop."""
@@ -203,6 +226,7 @@ class Bench:
                     ids.append(f"{sample.key}#{index}")
             if rows:
                 galleries[name] = References(tuple(ids), np.stack(rows))
+                self._gallery_faces = len(ids)
         return galleries
 
 

@@ -1,5 +1,6 @@
 """`cfanet evaluate …`: parse, run one experiment, say where its tables are."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,9 @@ def lfw(
     recognizer: Judges = ["dlib"],  # noqa: B006 (typer copies it)
     loop: Loops = ["on", "off"],  # noqa: B006
     everyone: Annotated[bool, typer.Option("--everyone", help="Rank also people who are in no pair.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole-gallery", help="With --limit: thresholds, ranks and the loop's gallery of all SRC.")
+    ] = False,
     generator: GeneratorFile = "default",
     method: Method = "cfa",
     angle: Angle = None,
@@ -56,7 +60,7 @@ def lfw(
     from training.evaluation.lfw import evaluate_lfw
 
     request = Request(source, out, tuple(recognizer), limit, generator, method, angle, tuple(loop), seed, device)
-    _say(evaluate_lfw(request, pairs, everyone))
+    _say(evaluate_lfw(replace(request, whole_gallery=whole), pairs, everyone))
 
 
 @app.command(epilog="Example: cfanet evaluate quality 'data/lfw-dev-*.tar' --out results --limit 500")
@@ -187,7 +191,7 @@ def scorecard(
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
-    """All that a generator must reach, in one table: a few minutes for 300 pairs."""
+    """All that a generator must reach, in one table; the first run also looks at every original, later ones do not."""
     from training.evaluation.bench import Request
     from training.evaluation.scorecard import evaluate_scorecard
 
@@ -233,7 +237,9 @@ def results(
     method: Annotated[list[str] | None, typer.Option(help="Compare with these only; repeatable. As of lfw.")] = None,
     ablation: Annotated[list[str] | None, typer.Option(help="name=generator.safetensors; repeatable.")] = None,
     write: Annotated[Path, typer.Option(help="Document whose marked part is rewritten.")] = Path("docs/RESULTS.md"),
-    limit: Limit = None,
+    limit: Annotated[
+        int | None, typer.Option(min=10, help="Same pairs that cfa anonymizes; default: all. Others: at most 300.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Processes.")] = 2,
     seed: Seed = 0,
     device: Device = "cpu",

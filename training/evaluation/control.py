@@ -51,6 +51,7 @@ def evaluate_control(
             grid = picture_grid(shown, ["original", *(f"{angle:g}°" for angle in angles)], [])
             save(grid, request.out / "control-faces.png")
     drawn = {"angles": np.array(angles), **{f"{name}|similarity": curves[name] for name in bench.judges}}
+    drawn |= {f"{name}|threshold": np.array(threshold) for name, threshold in thresholds.items()}
     return bench.write("control", tables, notes, drawn)
 
 
@@ -99,17 +100,20 @@ def _summary(
             NotMeasured(f"not reached up to {angles[-1]:g}°") if reached is None else plain(reached, all_curves[0].size)
         )
         falling = "yes" if bool((np.diff(means) < 0).all()) else "no"
-        rows.append([name, correlation(asked.tolist(), means.tolist()), points, falling, cell])
+        rows.append([name, correlation(asked.tolist(), means.tolist()), points, falling, cell, "almost linear"])
     return Table(
         "Linearity, and the angle that is needed",
-        f"Pearson's r of similarity and angle, 0 to {_LINEAR_UP_TO_DEG:g}°: of the means, and of all single faces. "
-        f"Angle: from there on at most {target:g} of the faces are accepted as their original. Paper: almost linear.",
+        f"Pearson's r of similarity and angle, 0 to {_LINEAR_UP_TO_DEG:g}°: of the means, and of all single faces; "
+        "Fisher's intervals take the points as independent, which those of one face are not. "
+        f"Angle: from there on at most {target:g} of the faces are accepted as their original. "
+        "Paper: Figures 3 and B to D, ArcFace.",
         (
             "recognizer",
             "r of the means",
             "r of all faces",
             "mean strictly falling",
             f"angle for TPR {target:g}, degrees",
+            "paper",
         ),
         rows,
     )

@@ -45,6 +45,11 @@ def colour_of(name: str, position: int) -> str:
     return COLOURS.get(name, MORE[position % len(MORE)])
 
 
+def dashes_of(name: str) -> Any:
+    """Dashes where another curve may lie under this one."""
+    return (0, (4, 2)) if name.endswith("loop off") else "solid"
+
+
 def styled() -> AbstractContextManager[None]:
     """Everything that is drawn inside looks like this."""
     return rc_context(_STYLE)
@@ -93,17 +98,29 @@ def cut(image: ImageArray, box: Box, side: int = 220) -> ImageArray:
 
 def picture_grid(cells: Sequence[Sequence[ImageArray]], columns: Sequence[str], rows: Sequence[str]) -> Figure:
     """Pictures in rows and columns with their names; all (H, W, 3) uint8 RGB."""
-    figure = new_figure(1.55 * len(columns) + 0.5, 1.55 * len(cells) + 0.35)
-    for r, line in enumerate(panels(figure, len(cells), len(columns))):
-        for c, axes in enumerate(line):
+    return picture_blocks([(cells, columns)], rows)
+
+
+def picture_blocks(
+    blocks: Sequence[tuple[Sequence[Sequence[ImageArray]], Sequence[str]]], rows: Sequence[str] = ()
+) -> Figure:
+    """Grids of pictures under one another, each with the names of its columns; `rows` name all their rows."""
+    cells = [line for block, _ in blocks for line in block]
+    titles = [columns if r == 0 else () for block, columns in blocks for r in range(len(block))]
+    width = max(len(columns) for _, columns in blocks)
+    figure = new_figure(1.55 * width + 0.5, 1.55 * len(cells) + 0.35 * len(blocks))
+    for r, line in enumerate(panels(figure, len(cells), width)):
+        for axes in line[len(cells[r]) :]:
+            axes.set_axis_off()
+        for c, axes in enumerate(line[: len(cells[r])]):
             axes.imshow(cells[r][c], interpolation="lanczos")
             axes.set_xticks([])
             axes.set_yticks([])
             axes.grid(False)
             for spine in axes.spines.values():
                 spine.set_visible(False)
-            if r == 0:
-                axes.set_title(columns[c], loc="center", fontsize=8.5)
+            if titles[r]:
+                axes.set_title(titles[r][c], loc="center", fontsize=8.5)
         if rows:
             line[0].set_ylabel(rows[r], fontsize=8.5)
     return figure

@@ -1,17 +1,19 @@
 """Figures of the experiments, drawn from the values beside their documents: nothing is measured here."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import norm
 
+from training.evaluation.document import Cell
 from training.evaluation.figure_style import (
-    GRID,
     INK,
     MUTED,
     colour_of,
+    dashes_of,
     legend_below,
     new_figure,
     panels,
@@ -70,7 +72,8 @@ def similarity_histograms(values: Values, path: Path) -> Path:
             weights = np.full(len(scores), 1.0 / len(scores))
             colour = colour_of(name, position)
             axes.hist(scores, bins, weights=weights, histtype="stepfilled", color=colour, alpha=0.18)
-            axes.hist(scores, bins, weights=weights, histtype="step", color=colour, linewidth=1.4, label=label)
+            line = {"linewidth": 1.4, "linestyle": dashes_of(name)}
+            axes.hist(scores, bins, weights=weights, histtype="step", color=colour, label=label, **line)
         threshold = _at_far(values[f"{judge}|far"], 1e-3)
         axes.axvline(threshold, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.text(threshold, axes.get_ylim()[1], f" FAR 1e-3: {threshold:.3f}", va="bottom", fontsize=8, color=INK)
@@ -91,7 +94,8 @@ def det_curves(values: Values, path: Path) -> Path:
             inside = (far >= _SMALLEST_RATE) & (far <= 0.5)
             shown = norm.ppf(missed.clip(_SMALLEST_RATE, 1 - _SMALLEST_RATE)[inside])
             label = "untouched" if name == "raw" else name
-            axes.plot(norm.ppf(far[inside]), shown, color=colour_of(name, position), linewidth=1.8, label=label)
+            line = {"linewidth": 1.8, "linestyle": dashes_of(name), "clip_on": False}
+            axes.plot(norm.ppf(far[inside]), shown, color=colour_of(name, position), label=label, **line)
         for ticks, labels in ((axes.set_xticks, axes.set_xticklabels), (axes.set_yticks, axes.set_yticklabels)):
             ticks(norm.ppf(_RATES).tolist())
             labels([f"{rate:g}" for rate in _RATES])
@@ -113,11 +117,16 @@ def rank_curves(values: Values, path: Path) -> Path:
         shown |= {
             f"{name}, own original in the gallery": (name, values[f"{judge}|{name}|rank after"]) for name in variants
         }
+        last = max((int(ranks.max()) for _, ranks in shown.values() if len(ranks)), default=1)
         for position, (label, (name, ranks)) in enumerate(shown.items()):
             if len(ranks):
-                share = np.arange(1, len(ranks) + 1) / len(ranks)
-                axes.step(np.sort(ranks), share, where="post", color=colour_of(name, position), label=label)
+                share = np.append(np.arange(1, len(ranks) + 1) / len(ranks), 1.0)
+                line = {"linewidth": 1.8, "linestyle": dashes_of(name), "clip_on": False}
+                steps = np.append(np.sort(ranks), last)
+                axes.step(steps, share, where="post", color=colour_of(name, position), label=label, **line)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlim(left=0.9)
         axes.set_ylim(0, 1.02)
         _finish(axes, short(judge), "rank of the true identity", "share of probes found by then")
     legend_below(figure)
@@ -134,6 +143,12 @@ def control_curves(values: Values, path: Path) -> Path:
         low, high = np.quantile(curves, (0.05, 0.95), axis=1)
         axes.fill_between(angles, low, high, color=colour_of("cfa, loop on", 0), alpha=0.14, linewidth=0)
         axes.plot(angles, curves.mean(1), "o-", color=colour_of("cfa, loop on", 0), markersize=4)
+        if f"{judge}|threshold" in values:
+            threshold = float(values[f"{judge}|threshold"])
+            axes.axhline(threshold, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+            axes.text(
+                angles[-1], threshold, f"FMR 1e-3: {threshold:.3f}", va="bottom", ha="right", fontsize=8, color=INK
+            )
         axes.set_xticks(angles.tolist())
         _finish(axes, short(judge), "angle asked, degrees (loop off)", "similarity with the original")
     return save(figure, path)
@@ -154,23 +169,33 @@ def attribute_scatter(values: Values, path: Path) -> Path:
     return save(figure, path)
 
 
-def method_plane(rows: Sequence[tuple[str, Measured, Measured]], path: Path, recognizer: str) -> Path:
-    """Privacy against utility: TPR at FAR 1e-3 and SSIM of each method, with 95 % intervals."""
+@dataclass(frozen=True)
+class MethodRow:
+    """One method as one recognizer and one detector see it."""
+
+    name: str
+    matched: Cell  # TPR at FAR 1e-3
+    likeness: Cell  # SSIM
+    found: Cell  # share of the faces that are still found
+
+
+def method_rows(rows: Sequence[MethodRow], path: Path, recognizer: str) -> Path:
+    """Privacy and utility of each method, one line a method, with 95 % intervals."""
     with styled():
-        figure = new_figure(6.2, 4.2)
-        axes = panels(figure, 1, 1)[0][0]
-        for position, (name, tpr, likeness) in enumerate(rows):
-            if tpr.value is None or likeness.value is None:
-                continue
-            colour = colour_of(name, position)
-            x, y = _whiskers(likeness), _whiskers(tpr)
-            axes.errorbar(likeness.value, tpr.value, xerr=x, yerr=y, fmt="o", color=colour, markersize=5, capsize=2)
-            axes.annotate(f" {name}", (likeness.value, tpr.value), fontsize=8, color=INK, va="bottom")
-        axes.set_yscale("symlog", linthresh=0.01)
-        axes.set_ylim(bottom=-0.001)
-        axes.axhline(0.01, color=GRID, linewidth=1.5)
-        title = f"Methods, judged by {short(recognizer)}"
-        _finish(axes, title, "SSIM inside the face box", "TPR at FAR 1e-3")
+        figure = new_figure(9.6, 0.34 * len(rows) + 1.2)
+        line = panels(figure, 1, 3)[0]
+        titles = (f"TPR at FAR 1e-3, {short(recognizer)}", "SSIM inside the face box", "still found by MTCNN")
+        wanted = ("← less is matched", "more like the original →", "more is found →")
+        for column, (axes, title, better) in enumerate(zip(line, titles, wanted, strict=True)):
+            for position, row in enumerate(rows):
+                cell = (row.matched, row.likeness, row.found)[column]
+                if isinstance(cell, Measured) and cell.value is not None:
+                    colour = colour_of(row.name, position)
+                    axes.errorbar(cell.value, position, xerr=_whiskers(cell), fmt="o", color=colour, capsize=2)
+            axes.set_yticks(range(len(rows)), [row.name for row in rows] if column == 0 else [""] * len(rows))
+            axes.set_ylim(len(rows) - 0.5, -0.5)
+            axes.set_xlim(-0.02, 1.02)
+            _finish(axes, title, better, "")
         return save(figure, path)
 
 

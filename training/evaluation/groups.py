@@ -93,7 +93,7 @@ def evaluate_groups(request: Request, group_by: Sequence[str]) -> tuple[Path, Pa
     notes = {
         "pictures used": len(samples),
         "pictures without a subject": len(samples) - len(subjects),
-        "the loop's gallery": "all faces of the pictures used",
+        "conditions": {name: bench.conditions(loop) for name, loop in bench.variants()},
         "limits": LIMITS,
     }
     return bench.write("groups", tables, notes)

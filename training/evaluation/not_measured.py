@@ -54,6 +54,12 @@ _ROWS = (
         "`cfanet evaluate attributes CELEBA --out OUT --group-by Male` gives them by label",
     ),
     (
+        "Figures 5 and E: videos of FaceForensics++",
+        "pictures",
+        "no such videos here",
+        "`cfanet release VIDEOS RELEASED`, then `cfanet evaluate video VIDEOS --released RELEASED --out OUT`",
+    ),
+    (
         "Figure G: CelebA-HQ at 512 px",
         "pictures",
         "no data and no generator of that size here",
@@ -64,7 +70,8 @@ _ABLATION = (
     "Table 4: generators without one of the losses",
     "; ".join(f"{name} LPIPS {lpips}, success {success}" for name, (lpips, success) in PAPER.items()),
     "no such generators were given",
-    "`cfanet evaluate ablation SRC full=A without-content=B without-identity=C --pairs CSV --out OUT`",
+    "`cfanet train` three times as in docs/training.md, then `cfanet evaluate ablation SRC full=A without-content=B "
+    "without-identity=C --pairs CSV --out OUT`, or `--ablation full=A` and so on to `cfanet evaluate results`",
 )
 
 

@@ -13,12 +13,13 @@ from cfanet.detect import MTCNNDetector
 from cfanet.records import Detection, ImageArray
 from training.evaluation.anonymized import evaluation_key, without_loop
 from training.evaluation.bench import Request
-from training.evaluation.figure_style import INK, cut, new_figure, panels, picture_grid, save, styled
+from training.evaluation.figure_style import INK, cut, new_figure, panels, picture_blocks, picture_grid, save, styled
 from training.evaluation.landmarks68 import landmarks68
 from training.evaluation.public_domain import collins, hopper
 
 ANGLES_DEG = (0.0, 30.0, 60.0, 90.0, 120.0)
 _IDENTITIES = 3
+_WIDEST = 7  # columns that a reader still sees as faces
 
 
 def draw_portraits(request: Request, methods: Sequence[str], out: Path) -> list[Path]:
@@ -37,8 +38,12 @@ def _draw(
         for label, variant in _variants(replace(request, method=method).choice.name, settings):
             names.append(label)
             columns.append([cut(_released(image, face, variant, 0), face.box) for image, face in people])
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    made = [save(picture_grid(rows, names, []), out / "before-after.png")]
+    half = -(-len(names) // 2) if len(names) > _WIDEST else len(names)
+    blocks = [
+        ([list(row) for row in zip(*columns[start : start + half], strict=True)], names[start : start + half])
+        for start in range(0, len(names), half)
+    ]
+    made = [save(picture_blocks(blocks), out / "before-after.png")]
     made.append(save(_identities(people, request.settings), out / "identities.png"))
     made.append(save(_landmarks(people, request.settings), out / "landmarks.png"))
     return made

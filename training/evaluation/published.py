@@ -10,6 +10,11 @@ VERIFICATION = (
     ("CIAGAN (Maximov et al., 2020)", "0.034 ± 0.016", "0.019 ± 0.008", f"{_CFA}1"),
     ("CFA-Net", "0.012 ± 0.005", "0.010 ± 0.007", f"{_CFA}1"),
 )
+KNOWN_RAW = {
+    # recognizer: accuracy and TPR at FAR 1e-3 on untouched pairs of all ten folds of LFW; "" where nobody says
+    "dlib": ("0.994", ""),
+    "torchscript:mobilefacenet-casia-arcface.torchscript.pt": ("0.991", "0.955"),
+}
 RE_IDENTIFICATION = (
     # method, FaceNet rank-1 among 1,000: CelebA-HQ, FFHQ
     ("FALCO", "0.005", "–"),

@@ -55,12 +55,8 @@ def evaluate_quality(request: Request, detectors: Sequence[str]) -> tuple[Path, 
             for judge in bench.judges:
                 values.originals.setdefault(judge, []).append(bench.examiner.embed(judge, photo, five))
                 values.released.setdefault(judge, []).append(bench.examiner.embed(judge, released.photo, five))
-        tables += [_likeness(name, values), _detection(name, values), _frechet(name, values)]
-    notes = {
-        "pictures without a subject": len(samples) - len(subjects),
-        "the loop's gallery": "all faces of the pictures used",
-    }
-    return bench.write("quality", tables, notes)
+        tables += [_likeness(name, values, bench.conditions(loop)), _detection(name, values), _frechet(name, values)]
+    return bench.write("quality", tables, {"pictures without a subject": len(samples) - len(subjects)})
 
 
 def _measure(values: Values, original: Photo, released: Photo, box: Box) -> bool:
@@ -83,7 +79,7 @@ def _measure(values: Values, original: Photo, released: Photo, box: Box) -> bool
     return True
 
 
-def _likeness(variant: str, values: Values) -> Table:
+def _likeness(variant: str, values: Values, conditions: str) -> Table:
     rows: list[list[Cell]] = []
     groups = [("all", np.ones(len(values.replaced), dtype=bool)), ("replaced", np.array(values.replaced, dtype=bool))]
     for group, chosen in groups:
@@ -93,14 +89,15 @@ def _likeness(variant: str, values: Values) -> Table:
             rows.append([name, group, mean(kept), middle, PAPER.get(name, "")])
     missing = lpips_missing()
     if missing is not None:
-        rows.append(["LPIPS", "all", lpips_cell([], missing), missing, PAPER["LPIPS"]])
-    rows.append(["FID", "all", fid_cell(), fid_cell(), PAPER["FID"]])
+        rows.append(["LPIPS", "all", lpips_cell([], missing), "", PAPER["LPIPS"]])
+    rows.append(["FID", "all", fid_cell(), "", PAPER["FID"]])
     return Table(
         f"Table 3, likeness: {variant}",
         "Inside the MTCNN box of each picture's subject, released file against original. SSIM and PSNR: scikit-image, "
         "Wang's Gaussian window; MS-SSIM: torchmetrics, box resized to 192 px; sharpness: mean luminance gradient. "
-        f"`replaced`: faces that got a new face; the others are obscured. Boxes under 11 px left out: "
-        f"{values.too_small}. Infinite PSNR left out. The paper's numbers are for 24,683 pictures of CelebA.",
+        "`replaced`: faces that got a new face; the others are obscured. Boxes under 11 px left out: "
+        f"{values.too_small}. Infinite PSNR left out. The paper's numbers are for 24,683 pictures of CelebA. "
+        f"{conditions}",
         ("measure", "faces", "mean", "median", "paper"),
         rows,
     )

@@ -66,59 +66,66 @@ def search_all(probes: Sequence[Probe], keys: Sequence[str], people: Sequence[st
     return Searches(before, after, len(keys), len(set(people)))
 
 
-def rank_tables(title: str, searches: Searches, threshold: float) -> list[Table]:
-    """Ranks before and after over all probes, and their best matches against `threshold`."""
-    return [_ranks(title, searches), _matches(title, searches.before, searches.after, threshold)]
+def rank_tables(title: str, searches: Searches, threshold: float, conditions: str = "") -> list[Table]:
+    """Ranks before and after over all probes, and their best matches against `threshold`.
+
+    `conditions` say how the probes were anonymized.
+    """
+    return [_ranks(title, searches), _matches(title, searches, threshold, conditions)]
 
 
 def _ranks(title: str, searches: Searches) -> Table:
     before, after = searches.before, searches.after
     ranked = [(b.rank, a.rank) for b, a in zip(before, after, strict=True) if b.rank is not None and a.rank is not None]
     sets = (
-        ("before, own picture left out", [b for b, _ in ranked]),
-        ("after, own original left out", [a for _, a in ranked]),
-        ("after, own original in the gallery", [a.rank_own for a in after]),
+        ("before, own picture left out", [b for b, _ in ranked], "1"),
+        ("after, own original left out", [a for _, a in ranked], "787 to 4,619"),
+        ("after, own original in the gallery", [a.rank_own for a in after], ""),
     )
     rows: list[list[Cell]] = [
-        [name, proportion(sum(r == 1 for r in ranks), len(ranks)), *_above(ranks), mean(ranks), _quantile(ranks, 0.5)]
-        for name, ranks in sets
+        [
+            name,
+            proportion(sum(r == 1 for r in ranks), len(ranks)),
+            proportion(sum(r > 100 for r in ranks), len(ranks)),
+            mean(ranks),
+            _quantile(ranks, 0.5),
+            paper,
+        ]
+        for name, ranks, paper in sets
     ]
     return Table(
         f"Table 2, ranks: {title}",
         f"Every probe searched among all {searches.n_references:,} raw pictures of {searches.n_people:,} people; "
         "the rank is that of the true person's best picture. Probes whose person has no other picture count only where "
         "the own original is in the gallery. Embedded at the original's landmarks. "
-        "Paper: five people, rank 1 before, 787 to 4,619 after.",
-        ("probe", "rank 1", "rank above 100", "mean rank", "median rank"),
+        "Paper: mean ranks of five people, ArcFace.",
+        ("probe", "rank 1", "rank above 100", "mean rank", "median rank", "paper"),
         rows,
     )
 
 
-def _matches(title: str, before: Sequence[Found], after: Sequence[Found], threshold: float) -> Table:
+def _matches(title: str, searches: Searches, threshold: float, conditions: str) -> Table:
     sets = (
-        ("after, anyone", [a.best_anyone for a in after]),
-        ("after, other people", [a.best_stranger for a in after]),
-        ("untouched, other people", [b.best_stranger for b in before]),
+        ("after, anyone", [a.best_anyone for a in searches.after], "0.33 to 0.35 against 0.37, five people"),
+        ("after, other people", [a.best_stranger for a in searches.after], ""),
+        ("untouched, other people", [b.best_stranger for b in searches.before], ""),
     )
     rows: list[list[Cell]] = []
-    for name, values in sets:
+    for name, values, paper in sets:
         best = np.array([value for value in values if not np.isnan(value)])
         margins = " / ".join(f"{threshold - q:+.3f}" for q in np.quantile(best, _QUANTILES)) if len(best) else "–"
-        rows.append([name, proportion(int((best < threshold).sum()), len(best)), mean(best.tolist()), margins])
+        rows.append([name, proportion(int((best < threshold).sum()), len(best)), mean(best.tolist()), margins, paper])
     quantiles = " / ".join(f"{q:g}" for q in _QUANTILES)
     return Table(
         f"Table 2, best match in the gallery: {title}",
-        f"Similarity of the best match against the threshold {threshold:.4f} (FAR 1e-3 of one comparison, all "
-        "impostor pairs). The last row is what an untouched picture of somebody else does: a search makes as many "
-        "comparisons as there are pictures. Margin: threshold − similarity, positive is below. "
-        "Paper: 0.33 to 0.35 against 0.37, 5 people.",
-        ("best match", "below the threshold", "mean similarity", f"margin at quantiles {quantiles}"),
+        f"Similarity of the best match among {searches.n_references:,} raw pictures against the threshold "
+        f"{threshold:.4f} (FAR 1e-3 of one comparison, all impostor pairs). The last row is what an untouched picture "
+        "of somebody else does: a search makes as many comparisons as there are pictures. Margin: threshold − "
+        "similarity, positive is below. Paper: ArcFace. "
+        f"{conditions}",
+        ("best match", "below the threshold", "mean similarity", f"margin at quantiles {quantiles}", "paper"),
         rows,
     )
-
-
-def _above(ranks: Sequence[int]) -> list[Measured]:
-    return [proportion(sum(rank > 100 for rank in ranks), len(ranks))]
 
 
 def _quantile(values: Sequence[int] | npt.NDArray[np.float64], q: float) -> Measured:

@@ -12,10 +12,11 @@ from training.evaluation.bench import Request
 from training.evaluation.document import Cell, Table, as_table, cells, read_document, table_lines
 from training.evaluation.donor_file import write_donors
 from training.evaluation.figure_style import short
-from training.evaluation.figures import draw_experiments, method_plane
+from training.evaluation.figures import MethodRow, draw_experiments, method_rows
 from training.evaluation.lfw import evaluate_lfw
 from training.evaluation.methods import BORROWING
 from training.evaluation.not_measured import not_measured_table
+from training.evaluation.originals import prepare_originals
 from training.evaluation.pairs import first_of_each_fold, read_pairs
 from training.evaluation.parallel import Group, run_groups
 from training.evaluation.portraits import draw_portraits
@@ -27,7 +28,28 @@ from training.evaluation.scorecard import condense, experiment_groups
 
 BEGIN, END = "<!-- results: begin; written by `cfanet evaluate results` -->", "<!-- results: end -->"
 OLDER = ("mask", "pixelate", "blur", "fixed-pixelate", "fixed-blur", *BORROWING)
+EXPERIMENTS = ("lfw", "quality", "control", "diversity", "attributes")
 _DETECTORS = ("mtcnn", "dlib-hog")
+METHODS = "Each method by what is still matched, kept and found, with 95 % intervals; numbers in the table above."
+_PORTRAITS = "Two portraits in the public domain, of NASA and the US Navy; the loop without a gallery."
+FIGURES: Mapping[str, Mapping[str, str]] = {
+    "Methods": {"before-after": f"The same face by every method. {_PORTRAITS}"},
+    "cfanet evaluate lfw": {
+        "similarity": "Similarities of same pairs, untouched and with the right picture anonymized, and of different "
+        "people; dashed: the threshold at FAR 1e-3 from all impostor pairs.",
+        "det": "Same pairs missed against the false accept rate: an anonymizer wants its curve at the top.",
+        "ranks": "Share of probes whose true person is among the first so many of the whole gallery.",
+    },
+    "cfanet evaluate control": {
+        "control": "Similarity with the original by the angle that is asked for; band: the middle 90 % of the faces; "
+        "dashed: the recognizer's threshold at FMR 1e-3.",
+        "identities": f"Angles and identities, loop off, as in the paper's Figure 3. {_PORTRAITS}",
+    },
+    "cfanet evaluate attributes": {
+        "attributes": "Expression and yaw of each face, before and after; dashed: unchanged.",
+        "landmarks": f"68 landmarks before and after. {_PORTRAITS}",
+    },
+}
 _TPR = {"TPR at": "FAR 0.001, all pairs"}
 
 
@@ -47,6 +69,7 @@ def evaluate_results(request: Request, plan: ResultsPlan, document: Path) -> tup
     text = document.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise InputError(f"{document} has no place for results: put {BEGIN!r} and {END!r} into it")
+    prepare_originals(request, plan.workers)
     specs = _with_donors(request, plan.methods)
     out, keys, groups = experiment_groups(request, plan.pairs, everything=request.limit is None)
     names = {spec: replace(request, method=spec).choice.name for spec in specs}
@@ -58,8 +81,8 @@ def evaluate_results(request: Request, plan: ResultsPlan, document: Path) -> tup
     ablation = _ablation(request, plan)
     figures = document.parent / "figures"
     _draw(request, (out, figures), methods, specs)
-    tables = _chapters(documents, read_document(scorecard[0]), methods, ablation)
-    part = "\n".join([BEGIN, *_header(documents["lfw"], request), *_show(tables, figures), END])
+    chapters = _chapters(documents, read_document(scorecard[0]), methods, ablation)
+    part = "\n".join([BEGIN, *_header(documents["lfw"], request), *_show(chapters, figures), END])
     for judge in documents["lfw"]["recognizers"]:
         part = part.replace(judge, short(judge))
     start, stop = text.index(BEGIN), text.index(END) + len(END)
@@ -77,12 +100,12 @@ def _with_donors(request: Request, methods: Sequence[str]) -> list[str]:
 
 def _method_groups(request: Request, plan: ResultsPlan, specs: Sequence[str], names: Mapping[str, str]) -> list[Group]:
     known = {sample.key for sample in list_samples(list_shards(request.source))}
-    limit = plan.method_pairs if request.limit is None else min(plan.method_pairs, request.limit)
+    limit = _few(request, plan)
     pairs = first_of_each_fold(read_pairs(plan.pairs, known), limit)
     keys = tuple(dict.fromkeys(pair.right for pair in pairs if pair.same))
     groups: list[Group] = []
     for spec in specs:
-        one = replace(request, method=spec, limit=limit, whole_gallery=request.limit is None, cache=request.out)
+        one = replace(request, method=spec, limit=limit, whole_gallery=True, cache=request.out)
         one = replace(one, out=request.out / "methods")
         groups.append(
             {
@@ -91,6 +114,11 @@ def _method_groups(request: Request, plan: ResultsPlan, specs: Sequence[str], na
             }
         )
     return groups
+
+
+def _few(request: Request, plan: ResultsPlan) -> int:
+    """Same pairs of what is compared only with one another."""
+    return plan.method_pairs if request.limit is None else min(plan.method_pairs, request.limit)
 
 
 def method_table(documents: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
@@ -120,9 +148,10 @@ def method_table(documents: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Ta
             rows.append([name, judge, tpr, ranks[0], *likeness, *found])
     return Table(
         "Methods side by side",
-        "Measured here, on the same pairs (n in each cell; cfa: all pairs), thresholds from all impostor pairs of the "
-        "data. TPR at FAR 1e-3 and rank 1 for an attacker who knows where the face was; the own original is in the "
-        "gallery. Likeness inside the MTCNN box. Found: of the faces that the detector found before.",
+        "Measured here, on the right pictures of the same pairs (n in each cell: the older methods on the first of "
+        "them), thresholds from all impostor pairs of the data. TPR at FAR 1e-3 and rank 1 for an attacker who knows "
+        "where the face was; the own original is in the gallery. Likeness inside the MTCNN box. Found: of the faces "
+        "that the detector found before.",
         (
             "method",
             "recognizer",
@@ -146,7 +175,7 @@ def _first_rank(stored: Mapping[str, Any]) -> list[Cell]:
 def _ablation(request: Request, plan: ResultsPlan) -> Mapping[str, Any] | None:
     if not plan.ablation:
         return None
-    few = replace(request, limit=plan.method_pairs, cache=request.out)
+    few = replace(request, limit=_few(request, plan), whole_gallery=True, cache=request.out)
     return read_document(evaluate_ablation(few, plan.pairs, plan.ablation, plan.workers)[0])
 
 
@@ -154,10 +183,13 @@ def _draw(request: Request, folders: tuple[Path, Path], methods: Table, specs: S
     experiments, figures = folders
     draw_experiments(experiments, figures)
     for judge in dict.fromkeys(str(row[1]) for row in methods.rows):
-        rows = [(str(r[0]), r[2], r[4]) for r in methods.rows if r[1] == judge]
-        points = [(n, t, s) for n, t, s in rows if isinstance(t, Measured) and isinstance(s, Measured)]
-        method_plane(points, figures / f"methods-{short(judge)}.png", judge)
+        rows = [MethodRow(str(r[0]), r[2], r[4], r[7]) for r in methods.rows if r[1] == judge]
+        method_rows(rows, figures / f"methods-{short(judge)}.png", judge)
     draw_portraits(request, ["cfa", *specs], figures)
+
+
+Shown = tuple[Table, str]
+"""A table, and where and when its numbers were measured."""
 
 
 def _chapters(
@@ -165,15 +197,30 @@ def _chapters(
     scorecard: Mapping[str, Any],
     methods: Table,
     ablation: Mapping[str, Any] | None,
-) -> list[tuple[str, list[Table]]]:
-    chapters = [("Scorecard", [as_table(table) for table in scorecard["tables"]]), ("Methods", [methods])]
-    for name in ("lfw", "quality", "control", "diversity", "attributes"):
-        chapters.append((f"cfanet evaluate {name}", [as_table(table) for table in documents[name]["tables"]]))
-    if ablation is not None:
-        chapters.append(("Ablation", [as_table(table) for table in ablation["tables"]]))
-    chapters.append(("Not measured here", [not_measured_table(ablation is None)]))
-    chapters.append(("Published by others", published_tables()))
+) -> list[tuple[str, list[Shown]]]:
+    lfw = documents["lfw"]
+    chapters = [("Scorecard", _shown(lfw, [as_table(table) for table in scorecard["tables"]]))]
+    chapters.append(("Methods", _shown(lfw, [methods])))
+    measured = {f"cfanet evaluate {name}": documents[name] for name in EXPERIMENTS}
+    measured |= {} if ablation is None else {"cfanet evaluate ablation": ablation}
+    for title, document in measured.items():
+        chapters.append((title, _shown(document, [as_table(table) for table in document["tables"]])))
+    chapters.append(("Not measured here", [(not_measured_table(ablation is None), "")]))
+    chapters.append(("Published by others", [(table, "") for table in published_tables()]))
     return chapters
+
+
+def _shown(document: Mapping[str, Any], tables: Sequence[Table]) -> list[Shown]:
+    return [(table, provenance(document, table)) for table in tables]
+
+
+def provenance(document: Mapping[str, Any], table: Table) -> str:
+    """One line under a table: data, what n is, which intervals, when."""
+    found = [cell for row in table.rows for cell in row if isinstance(cell, Measured) and cell.low is not None]
+    intervals = ", ".join(dict.fromkeys(cell.interval for cell in found)) or "none"
+    shards = document["data"]
+    data = shards[0] if len(shards) == 1 else f"{shards[0]} to {shards[-1]}"
+    return f"*Data: {data}; n in the cells; intervals: {intervals}; measured on {str(document['date'])[:10]}.*"
 
 
 def _header(document: Mapping[str, Any], request: Request) -> list[str]:
@@ -181,25 +228,24 @@ def _header(document: Mapping[str, Any], request: Request) -> list[str]:
         "",
         f"Written by `cfanet evaluate results` on {str(document['date'])[:10]}, from `{request.out.name}`.",
         f"Data: {', '.join(document['data'])} (SHA-256 {str(document['data SHA-256'])[:16]}…), "
-        f"{document['pictures in the data']:,} pictures; {document['pairs used']} pairs of {document['pairs']}. "
+        f"{document['pictures in the data']:,} pictures. Untouched pairs: {document['untouched pairs']}; of these "
+        f"anonymized with cfa: {document['pairs used']}, from {document['pairs']}. "
         f"Generator SHA-256 {str(document['model SHA-256'])[:16]}…, seed {document['seed']}. "
         f"Versions: {', '.join(f'{name} {version}' for name, version in document['versions'].items())}.",
     ]
 
 
-def _show(chapters: Sequence[tuple[str, list[Table]]], figures: Path) -> list[str]:
+def _show(chapters: Sequence[tuple[str, list[Shown]]], figures: Path) -> list[str]:
     lines: list[str] = []
-    pictures = {
-        "Methods": [*sorted(path.stem for path in figures.glob("methods-*.png")), "before-after"],
-        "cfanet evaluate lfw": ["similarity", "det", "ranks"],
-        "cfanet evaluate control": ["control", "identities"],
-        "cfanet evaluate attributes": ["attributes", "landmarks"],
-    }
+    side_by_side = {path.stem: METHODS for path in sorted(figures.glob("methods-*.png"))}
+    pictures = {**FIGURES, "Methods": {**side_by_side, **FIGURES["Methods"]}}
     for title, tables in chapters:
         lines += ["", f"## {title}"]
-        for table in tables:
-            lines += ["", f"### {table.title}", "", table.protocol, "", *table_lines(table)]
-        for name in pictures.get(title, ()):
+        for table, source in tables:
+            lines += [] if table.title == title else ["", f"### {table.title}"]
+            lines += ["", table.protocol, "", *table_lines(table)]
+            lines += ["", source] if source else []
+        for name, caption in pictures.get(title, {}).items():
             if (figures / f"{name}.png").is_file():
-                lines += ["", f"![{name}](figures/{name}.png)"]
+                lines += ["", f"![{name}](figures/{name}.png)", "", f"*{caption}*"]
     return [*lines, ""]

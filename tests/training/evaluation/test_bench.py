@@ -1,10 +1,12 @@
 """What is asked for is checked before anything is computed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cfanet.errors import ConfigError
+from training.evaluation.anonymized import Maker
 from training.evaluation.bench import Bench, Request
 
 
@@ -36,3 +38,19 @@ def test_classic_methods_have_one_variant_and_repeated_loops_count_once(dataset:
     assert Bench(Request(dataset, tmp_path, (), method="blur")).variants() == (("blur", "off"),)
     repeated = Bench(Request(dataset, tmp_path, (), loops=("off", "on", "off"))).variants()
     assert repeated == (("cfa, loop off", "off"), ("cfa, loop on", "on"))
+
+
+def test_with_a_limit_the_loop_still_looks_at_all_originals_where_the_whole_gallery_is_wanted(
+    dataset: Path, out: Path
+) -> None:
+    few = Request(dataset, out, (), limit=2, generator=str(dataset / "tiny.safetensors"))
+    for whole, people in ((False, {"hopper"}), (True, {"hopper", "collins"})):
+        bench = Bench(replace(few, whole_gallery=whole))
+        maker = bench.maker("on", bench.looks(bench.chosen()))
+        assert isinstance(maker, Maker)
+        galleries = maker.anonymizer._parts.galleries
+        ids = galleries["identity-branch"].ids
+        assert {name.partition("_")[0] for name in ids} == people
+        said = bench.conditions("on")
+        assert f"all {len(ids):,} faces" in said and ("all pictures of the data" in said) == whole
+    assert bench.conditions("off").startswith("Loop off")

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.evaluation.figures import draw_experiments, judges_of, method_plane, variants_of
-from training.evaluation.quantities import mean, proportion
+from training.evaluation.figures import MethodRow, draw_experiments, judges_of, method_rows, variants_of
+from training.evaluation.quantities import NotMeasured, mean, proportion
 
 RNG = np.random.default_rng(0)
 LFW = {
@@ -33,6 +33,9 @@ def test_what_has_values_is_drawn_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_methods_without_a_value_are_left_out(tmp_path: Path) -> None:
-    rows = [("mask", proportion(0, 0), mean([0.3, 0.4])), ("cfa, loop on", proportion(1, 90), mean([0.8, 0.9]))]
-    path = method_plane(rows, tmp_path / "plane.png", "dlib")
+    rows = [
+        MethodRow("mask", proportion(0, 0), mean([0.3, 0.4]), proportion(0, 90)),
+        MethodRow("cfa, loop on", proportion(1, 90), mean([0.8, 0.9]), NotMeasured("no detector")),
+    ]
+    path = method_rows(rows, tmp_path / "methods.png", "dlib")
     assert np.asarray(Image.open(path).convert("L")).std() > 5

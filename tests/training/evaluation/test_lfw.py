@@ -14,7 +14,7 @@ from cfanet.errors import InputError
 from cfanet.recognizers import DlibRecognizer
 from cfanet.records import Detection, Embeddings, ImageArray, Landmarks
 from training.evaluation.bench import Request
-from training.evaluation.lfw import evaluate_lfw, pair_scores
+from training.evaluation.lfw import LISTED, evaluate_lfw, pair_scores
 from training.evaluation.pairs import Pair
 from training.evaluation.public_domain import many_faces
 from training.evaluation.samples import list_samples
@@ -43,8 +43,11 @@ def test_raw_pictures_of_two_people_are_told_apart_at_the_threshold_of_all_impos
         assert face is not None
         rows[sample.key] = judge.embed([pixels], [face.landmarks])[0].astype(np.float64)
     impostors = [rows[a] @ rows[b] for a in rows for b in rows if a.startswith("h") and b.startswith("c")]
-    threshold = float(raw[2]["threshold"].split()[0])
-    assert threshold == pytest.approx(max(impostors), abs=1e-4) and "9 impostors, too few" in raw[2]["threshold"]
+    threshold = float(raw[3]["threshold"].split()[0])
+    assert threshold == pytest.approx(max(impostors), abs=1e-4) and "9 impostors, too few" in raw[3]["threshold"]
+    listed = [rows["hopper_0"] @ rows["collins_1"], rows["hopper_1"] @ rows["collins_0"]]
+    assert raw[1]["measure"] == LISTED and raw[1]["pooled"]["n"] == 4
+    assert float(raw[1]["threshold"].split()[0]) == pytest.approx(max(listed), abs=1e-4)
 
 
 def test_masked_faces_are_failures_to_detect_and_match_nobody_at_their_place(dataset: Path, out: Path) -> None:
