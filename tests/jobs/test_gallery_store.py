@@ -8,7 +8,7 @@ import pytest
 
 from audit.gallery import ShardStamp, has_shard, load, read_shard, seal, write_shard
 from audit.records import EnrolledPicture
-from jobs.gallery_store import GalleryStore
+from jobs.gallery_store import GalleryStore, named_galleries
 from tests.jobs.s3 import Bucket, moto_server, variables
 
 STAMP = ShardStamp("etag", "settings")
@@ -57,3 +57,10 @@ def test_what_one_process_writes_another_reads(
         assert snapshot.sha256 in (folder / "snapshot.json").read_text()
         assert not has_shard(folder, "broken", STAMP)
     assert not list(scratch.iterdir()), "biometric data was left behind"
+
+
+def test_other_galleries_have_names_that_tell_them_apart() -> None:
+    """Two folders of one name once were one gallery, and only the last was searched."""
+    uris = ("old/2024/gallery", "s3://b/2025/gallery/", "known")
+    assert named_galleries(uris) == {"2024/gallery": uris[0], "2025/gallery": uris[1], "known": uris[2]}
+    assert named_galleries(("gallery", "x/gallery")) == {"gallery": "gallery", "x/gallery": "x/gallery"}
