@@ -5,9 +5,11 @@ removed.
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from jobs.storage import Storage, is_remote, open_storage, read_bytes, write_byt
 _KEY_FILE = "pseudonyms.key"
 _SNAPSHOT = "snapshot.json"
 _CALIBRATIONS = "calibration"
+_FETCHED = "cfanet-gallery-"  # how folders are called into which a gallery is fetched
+_IN_USE = ".in-use"  # locked as long as its folder is
+_SETTLED_S = 60  # a folder may be made a moment before it is locked
 _OWN_FOLDERS = ("shards", "probes", _CALIBRATIONS)  # in the order in which they are deleted
 
 
@@ -189,6 +194,19 @@ def _fetch(storage: Storage, path: str, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _private_folder() -> Iterator[Path]:
-    """Removed at the end; readable for this user alone (mkdtemp's mode 0700)."""
-    with tempfile.TemporaryDirectory(prefix="cfanet-gallery-") as name:
+    """Removed at the end, or by the next process; readable for this user alone (mkdtemp's mode 0700)."""
+    _remove_abandoned()
+    with tempfile.TemporaryDirectory(prefix=_FETCHED) as name, (Path(name) / _IN_USE).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield Path(name)
+
+
+def _remove_abandoned() -> None:
+    """Remove what killed processes of this user had fetched: the system has let go of their locks."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_FETCHED}*/{_IN_USE}"):
+        with contextlib.suppress(OSError):  # another user's, in use, or gone meanwhile
+            if time.time() - path.stat().st_mtime < _SETTLED_S:
+                continue
+            with path.open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path.parent)
