@@ -83,7 +83,8 @@ def certain_similarity(calibration: Calibration | None) -> float | None:
     for position in range(bins - 1, -1, -1):
         seen += calibration.mated_histogram[position]
         if 2 * seen >= total:
-            return max(calibration.threshold, -1.0 + 2.0 * (position + 1) / bins)
+            # The lower edge: with the upper one, where most pairs are nearly identical, no face could ever reach 1.
+            return max(calibration.threshold, -1.0 + 2.0 * position / bins)
     return None
 
 

@@ -30,8 +30,10 @@ _TABLES: tuple[Table, ...] = (
     schema.STRATUM,
     schema.FINDING,
     schema.ATTACK,
+    schema.OUTSIDE_GALLERY,
 )
-_SINCE_0002 = {schema.OPERATING_POINT, schema.STRATUM, schema.FINDING, schema.ATTACK}
+_SINCE_0002 = {schema.OPERATING_POINT, schema.STRATUM, schema.FINDING, schema.ATTACK, schema.OUTSIDE_GALLERY}
+_SINCE_0003 = {schema.OUTSIDE_GALLERY}
 _PARENTS: dict[str, Table] = {
     "gallery_reference": schema.GALLERY,
     "sample": schema.SHARD,
@@ -61,10 +63,12 @@ def run_digest(connection: Connection, run: int) -> str:
 
 def table_digests(connection: Connection, run: int) -> dict[str, str]:
     """SHA-256, hex, of the run's rows in each table by its name: they say *where* something was changed."""
-    return {
-        table.name: hashlib.sha256(_stream(table, _row_digests(connection, table, run))).hexdigest()
-        for table in _TABLES
-    }
+    digests = {}
+    for table in _TABLES:
+        rows = _row_digests(connection, table, run)
+        if rows or table not in _SINCE_0003:  # a chain of an earlier revision does not name it
+            digests[table.name] = hashlib.sha256(_stream(table, rows)).hexdigest()
+    return digests
 
 
 def _row_digests(connection: Connection, table: Table, run: int) -> list[bytes]:

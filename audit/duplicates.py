@@ -78,20 +78,29 @@ class Originals:
         self._correlation, self._left_correlation = correlation, left_correlation
         self._places = [(shard, key) for shard, key, _ in entries]
         self._shard_of = {key: shard for shard, key, _ in entries}
+        self._hash_of = {key: np.uint64(value) for _, key, value in entries}
         self._hashes = np.array([value for _, _, value in entries], dtype=np.uint64)
         self._shard = lru_cache(maxsize=4)(lambda name: {p.sample_key: p for p in read(name)})
 
     def find(self, image: ImageArray, own_key: str = "") -> list[Duplicate]:
-        """Originals other than `own_key` whose face is, untouched, in (H, W, 3) uint8 RGB."""
+        """Originals other than `own_key` whose face is, untouched, in (H, W, 3) uint8 RGB.
+
+        A twin, an original that looks like the picture's own, is compared as its own is: nothing was shrunk, and new
+        faces in the same place come near the limit that holds for copies of any size.
+        """
         if not len(self._hashes):
             return []
+        own = self._hash_of.get(own_key)
         distance = np.bitwise_count(self._hashes ^ np.uint64(fingerprint(image)))
         found: list[Duplicate] = []
         near = np.flatnonzero(distance <= _MAX_BITS)
         for position in near[np.argsort(distance[near], kind="stable")][:_MAX_CANDIDATES]:
             shard, key = self._places[position]
             if key != own_key:
-                found += self._same_faces(image, self._shard(shard)[key])
+                twin = own is not None and int(own ^ self._hashes[position]).bit_count() <= _MAX_BITS
+                limit = self._left_correlation if twin else self._correlation
+                same = self._same_faces(image, self._shard(shard)[key])
+                found += [face for face in same if face.correlation >= limit]
         return found
 
     def left(self, image: ImageArray, own_key: str) -> list[Duplicate]:

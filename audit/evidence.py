@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any
@@ -19,7 +19,7 @@ from audit.metrics import Metric
 from audit.queries import ask
 from audit.records import AttackResult, AuditedShard, Finding, RunInfo
 from audit.rows import RunRows, read_run, run_row_id
-from audit.run_rows import write_attacks, write_points
+from audit.run_rows import write_attacks, write_outside, write_points
 from audit.shard_rows import write_findings, write_shard
 
 _Row = dict[str, Any]
@@ -97,6 +97,11 @@ class Evidence:
                 for ordinal, reference in enumerate(references)
             ]
             upsert(connection, schema.GALLERY_REFERENCE, ("gallery_id", "ordinal"), rows)
+
+    def write_outside(self, run_id: str, galleries: Mapping[str, Snapshot]) -> None:
+        """Record which other galleries were searched, by name, replacing what was there."""
+        with self._engine.begin() as connection:
+            write_outside(connection, run_row_id(connection, run_id), galleries)
 
     def write_thresholds(self, run_id: str, calibrations: Sequence[Calibration]) -> None:
         """Record the thresholds and the similarities of untouched faces that they rest on."""

@@ -31,10 +31,10 @@ from cfanet.search import References
 
 _PREFIX = "embedding."  # one column a recognizer, so that loading one does not read the others
 _STAMP = b"cfanet.stamp"
-_NAMES = b"cfanet.names"  # keyed hashes of the names of the people in a shard
+NAMES_KEY = b"cfanet.names"  # keyed hashes of the names of the people in a shard
 _BOX = pa.list_(pa.float64(), 4)
 _LANDMARKS = pa.list_(pa.float32(), 10)
-_NO_FACE = -1
+NO_FACE = -1
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def write_shard(
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         table = _table(pictures, stamp)
-        metadata = {**table.schema.metadata, _NAMES: json.dumps(sorted(names)).encode()}
+        metadata = {**table.schema.metadata, NAMES_KEY: json.dumps(sorted(names)).encode()}
         pq.write_table(table.replace_schema_metadata(metadata), draft)
         os.replace(draft, path)
     finally:
@@ -144,7 +144,7 @@ def read_shard(gallery_dir: Path, shard: str) -> list[EnrolledPicture]:
         key = str(values["sample_key"])
         first.setdefault(key, values)
         of_picture = faces.setdefault(key, [])
-        if values["face_index"] == _NO_FACE:
+        if values["face_index"] == NO_FACE:
             continue
         landmarks = np.array(values["landmarks"], dtype=np.float32).reshape(5, 2)
         x1, y1, x2, y2 = values["box"]
@@ -159,15 +159,15 @@ def read_shard(gallery_dir: Path, shard: str) -> list[EnrolledPicture]:
 def read_names(gallery_dir: Path) -> frozenset[str]:
     """Keyed hashes of the names of all enrolled people (audit.names)."""
     found: set[str] = set()
-    for path in _shard_paths(gallery_dir):
-        found.update(json.loads((pq.read_schema(path).metadata or {}).get(_NAMES, b"[]")))
+    for path in shard_paths(gallery_dir):
+        found.update(json.loads((pq.read_schema(path).metadata or {}).get(NAMES_KEY, b"[]")))
     return frozenset(found)
 
 
 def read_fingerprints(gallery_dir: Path) -> list[tuple[str, str, int]]:
     """Shard, sample key and perceptual hash of every picture that shows a face."""
     root, found = gallery_dir / "shards", []
-    for path in _shard_paths(gallery_dir):
+    for path in shard_paths(gallery_dir):
         if "fingerprint" not in pq.read_schema(path).names:
             continue
         shard = path.relative_to(root).as_posix().removesuffix(".parquet")
@@ -176,39 +176,58 @@ def read_fingerprints(gallery_dir: Path) -> list[tuple[str, str, int]]:
     return found
 
 
-def seal(gallery_dir: Path) -> Snapshot:
-    """Digest all shards and write `snapshot.json`; InputError when nothing is enrolled."""
+def snapshot_of(gallery_dir: Path) -> Snapshot:
+    """Digest all shards as they are now; InputError when nothing is enrolled."""
     digest, n_references, n_pictures = hashlib.sha256(), 0, 0
     subjects: set[str] = set()
     recognizers: set[str] = set()
-    for path in _shard_paths(gallery_dir):
+    for path in shard_paths(gallery_dir):
         with path.open("rb") as file:
             of_file = hashlib.file_digest(file, "sha256").hexdigest()
         digest.update(f"{path.relative_to(gallery_dir).as_posix()}\0{of_file}\n".encode())
         table = pq.read_table(path, columns=["sample_key", "face_index", "subject_id"])
         indices = table.column("face_index").to_numpy()
-        n_references += int((indices != _NO_FACE).sum())
+        n_references += int((indices != NO_FACE).sum())
         n_pictures += len(set(table.column("sample_key").to_pylist()))
         subjects.update(s for s in table.column("subject_id").to_pylist() if s)
         names = pq.read_schema(path).names
         recognizers.update(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
-    snapshot = Snapshot(digest.hexdigest(), n_references, len(subjects), n_pictures, tuple(sorted(recognizers)))
-    path = gallery_dir / "snapshot.json"
-    document = {**asdict(snapshot), "versions": _versions(path, snapshot)}
-    write_text(path, json.dumps(document, indent=2, sort_keys=True) + "\n")
+    return Snapshot(digest.hexdigest(), n_references, len(subjects), n_pictures, tuple(sorted(recognizers)))
+
+
+def seal(gallery_dir: Path) -> Snapshot:
+    """Digest all shards and write `snapshot.json`; InputError when nothing is enrolled."""
+    snapshot, known = snapshot_of(gallery_dir), read_versions(gallery_dir)
+    if not known or known[-1]["sha256"] != snapshot.sha256 or known[-1].get("deleted"):
+        latest = {"version": len(known) + 1, "sha256": snapshot.sha256, "n_references": snapshot.n_references}
+        known = [*known, latest]
+    _write_snapshot(gallery_dir, {**asdict(snapshot), "versions": known})
     return snapshot
 
 
-def _versions(path: Path, snapshot: Snapshot) -> list[dict[str, Any]]:
+def read_versions(gallery_dir: Path) -> list[dict[str, Any]]:
     """Every state that was sealed, the latest last: an audit's evidence names one by its digest."""
+    found = _read_snapshot(gallery_dir).get("versions", [])
+    return found if isinstance(found, list) else []
+
+
+def mark_deleted(gallery_dir: Path) -> None:
+    """Note in `snapshot.json` that the embeddings of the latest state are deleted."""
+    document = _read_snapshot(gallery_dir)
+    document["versions"][-1]["deleted"] = True
+    _write_snapshot(gallery_dir, document)
+
+
+def _read_snapshot(gallery_dir: Path) -> dict[str, Any]:
     try:
-        known: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["versions"]
-    except (OSError, ValueError, KeyError, TypeError):
-        known = []
-    if known and known[-1]["sha256"] == snapshot.sha256:
-        return known
-    latest = {"version": len(known) + 1, "sha256": snapshot.sha256, "n_references": snapshot.n_references}
-    return [*known, latest]
+        document = json.loads((gallery_dir / "snapshot.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _write_snapshot(gallery_dir: Path, document: dict[str, Any]) -> None:
+    write_text(gallery_dir / "snapshot.json", json.dumps(document, indent=2, sort_keys=True) + "\n")
 
 
 def load(gallery_dir: Path, recognizer: str) -> References:
@@ -219,10 +238,10 @@ def load(gallery_dir: Path, recognizer: str) -> References:
     ids: list[str] = []
     places: list[tuple[Path, int]] = []  # of the shards that hold faces, and where their rows begin
     column, dim = _PREFIX + recognizer, 1
-    for path in _shard_paths(gallery_dir):
+    for path in shard_paths(gallery_dir):
         table = pq.read_table(path, columns=["sample_key", "face_index"])
         keys, indices = table.column("sample_key").to_pylist(), table.column("face_index").to_pylist()
-        found = [f"{key}#{index}" for key, index in zip(keys, indices, strict=True) if index != _NO_FACE]
+        found = [f"{key}#{index}" for key, index in zip(keys, indices, strict=True) if index != NO_FACE]
         if not found:
             continue
         schema = pq.read_schema(path)
@@ -252,9 +271,9 @@ def gallery_rows(gallery_dir: Path) -> list[GalleryRow]:
     """All references in the order of `load`, without embeddings."""
     rows = []
     columns = ["sample_key", "face_index", "subject_id", "input_sha256"]
-    for path in _shard_paths(gallery_dir):
+    for path in shard_paths(gallery_dir):
         for values in pq.read_table(path, columns=columns).to_pylist():
-            if values["face_index"] != _NO_FACE:
+            if values["face_index"] != NO_FACE:
                 reference_id = f"{values['sample_key']}#{values['face_index']}"
                 rows.append(GalleryRow(reference_id, values["subject_id"], values["input_sha256"]))
     return rows
@@ -277,7 +296,7 @@ def _table(pictures: Sequence[EnrolledPicture], stamp: ShardStamp) -> pa.Table:
     names = sorted({name for _, face in rows if face is not None for name in face.embeddings})
     columns: dict[str, pa.Array] = {
         "sample_key": pa.array([picture.sample_key for picture, _ in rows], pa.string()),
-        "face_index": pa.array([face.face_index if face else _NO_FACE for _, face in rows], pa.int32()),
+        "face_index": pa.array([face.face_index if face else NO_FACE for _, face in rows], pa.int32()),
         "subject_id": pa.array([face.subject_id if face else "" for _, face in rows], pa.string()),
         "input_sha256": pa.array([picture.input_sha256 for picture, _ in rows], pa.string()),
         "box": pa.array([list(face.detection.box) if face else None for _, face in rows], _BOX),
@@ -318,7 +337,8 @@ def _shard_path(gallery_dir: Path, shard: str) -> Path:
     return gallery_dir / "shards" / f"{shard}.parquet"
 
 
-def _shard_paths(gallery_dir: Path) -> list[Path]:
+def shard_paths(gallery_dir: Path) -> list[Path]:
+    """Files of all enrolled shards, ordered by name; InputError when there is none."""
     root = gallery_dir / "shards"
     paths = sorted((path for path in root.rglob("*.parquet") if not path.name.startswith(".")), key=str)
     if not paths:

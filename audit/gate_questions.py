@@ -6,7 +6,7 @@ from audit.breakdown import AttackRate
 from audit.checks import SHOWN, Check, count_check
 from audit.config import GateSettings
 from audit.metrics import Judgement, Measurements
-from audit.words import interval, percent, whole
+from audit.words import interval, number, percent, whole
 
 _QUESTIONS = {
     "linkage": "Can two released faces of one person be linked?",
@@ -35,7 +35,9 @@ def certain(judge: Judgement, settings: GateSettings) -> Iterator[Check]:
     )
     for name, question, faces, limit, words in asked:
         if judge.certain_similarity is not None:
-            yield count_check(f"{name}:{judge.recognizer}", question, faces, limit, ("None.", words))
+            needed = number(judge.certain_similarity)
+            none = f"None: to {judge.recognizer}, that would be a similarity of {needed} or more."
+            yield count_check(f"{name}:{judge.recognizer}", question, faces, limit, (none, words))
             continue
         detail = "Not known: the originals have fewer than 30 pairs of pictures of one person."
         yield Check(f"{name}:{judge.recognizer}", question, True, False, None, None, None, detail)

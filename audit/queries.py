@@ -28,6 +28,14 @@ QUERIES: dict[str, Query] = {
         "SELECT name AS run_name, kind, status, started_at, finished_at, code_version FROM run "
         "ORDER BY started_at, name",
     ),
+    "galleries": Query(
+        "who could be matched: the originals and other galleries, by digest",
+        "SELECT 'originals' AS gallery, snapshot_sha256, n_references, n_subjects, n_pictures FROM gallery "
+        "JOIN run ON run.id = gallery.run_id WHERE run.name = :run "
+        "UNION ALL SELECT outside_gallery.name, snapshot_sha256, n_references, n_subjects, n_pictures "
+        "FROM outside_gallery JOIN run ON run.id = outside_gallery.run_id WHERE run.name = :run "
+        "ORDER BY 1, 2",
+    ),
     "metrics": Query(
         "every number of the report with its interval",
         "SELECT metric.name AS metric, recognizer, subgroup, value, low, high, hits, n FROM metric "

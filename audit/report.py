@@ -38,6 +38,7 @@ def build_report(
         "settings": settings.model_dump(mode="json"),
         "verdict": asdict(verdict),
         "gallery": asdict(rows.gallery) if rows.gallery else None,
+        "outside_galleries": [asdict(gallery) for gallery in rows.outside],
         "measured": asdict(measured),
         "calibrations": [asdict(calibration) for calibration in rows.calibrations],
         "angles": _angles(rows, measured),

@@ -13,7 +13,15 @@ from audit.calibration import Calibration
 from audit.gallery import Snapshot
 from audit.intervals import rate
 from audit.records import AttackResult, FaceOrigin, GallerySearch, ModelInfo, Reconciliation, RunInfo
-from audit.run_rows import FindingRow, read_attacks, read_findings, read_points, read_strata
+from audit.run_rows import (
+    FindingRow,
+    OutsideRow,
+    read_attacks,
+    read_findings,
+    read_outside,
+    read_points,
+    read_strata,
+)
 from cfanet.errors import InputError
 from cfanet.records import Comparison
 
@@ -91,6 +99,7 @@ class RunRows:
     faces: tuple[FaceRow, ...]
     findings: tuple[FindingRow, ...] = ()
     attacks: tuple[AttackResult, ...] = ()
+    outside: tuple[OutsideRow, ...] = ()  # other galleries that were searched
 
 
 def run_row_id(connection: Connection, run_id: str) -> int:
@@ -114,6 +123,7 @@ def read_run(connection: Connection, run_id: str, confidence: float) -> RunRows:
         faces=tuple(_faces(connection, run)),
         findings=read_findings(connection, run),
         attacks=read_attacks(connection, run),
+        outside=read_outside(connection, run),
     )
 
 

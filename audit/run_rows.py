@@ -1,6 +1,6 @@
-"""Results about a whole run in SQL: operating points, findings and attacks, written and read back."""
+"""What SQL holds about a whole run: outside galleries, operating points, findings and attacks, both ways."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,9 +8,10 @@ from sqlalchemy import Connection, delete, select
 
 from audit.calibration import Calibration, DetPoint, OperatingPoint
 from audit.database import upsert
+from audit.gallery import Snapshot
 from audit.intervals import rate
 from audit.records import AttackResult
-from audit.schema import ATTACK, FACE, FINDING, OPERATING_POINT, SAMPLE, SHARD, STRATUM
+from audit.schema import ATTACK, FACE, FINDING, OPERATING_POINT, OUTSIDE_GALLERY, SAMPLE, SHARD, STRATUM
 
 _Row = dict[str, Any]
 
@@ -23,6 +24,43 @@ class FindingRow:
     kind: str
     place: str
     detail: str
+
+
+@dataclass(frozen=True)
+class OutsideRow:
+    """One other gallery in which new faces were searched."""
+
+    name: str  # what comparisons put before the reference
+    sha256: str  # of its snapshot
+    n_references: int
+    n_subjects: int
+    n_pictures: int
+
+
+def write_outside(connection: Connection, run: int, galleries: Mapping[str, Snapshot]) -> None:
+    """Replace the outside galleries of a run, which are given by name."""
+    connection.execute(delete(OUTSIDE_GALLERY).where(OUTSIDE_GALLERY.c.run_id == run))
+    rows = [
+        {
+            "run_id": run,
+            "name": name,
+            "snapshot_sha256": found.sha256,
+            "n_references": found.n_references,
+            "n_subjects": found.n_subjects,
+            "n_pictures": found.n_pictures,
+        }
+        for name, found in sorted(galleries.items())
+    ]
+    upsert(connection, OUTSIDE_GALLERY, ("run_id", "name"), rows)
+
+
+def read_outside(connection: Connection, run: int) -> tuple[OutsideRow, ...]:
+    """All outside galleries, ordered by name."""
+    rows = connection.execute(select(OUTSIDE_GALLERY).where(OUTSIDE_GALLERY.c.run_id == run)).mappings()
+    found = [
+        OutsideRow(r["name"], r["snapshot_sha256"], r["n_references"], r["n_subjects"], r["n_pictures"]) for r in rows
+    ]
+    return tuple(sorted(found, key=lambda row: row.name))
 
 
 def write_points(connection: Connection, run: int, calibration: Calibration) -> None:

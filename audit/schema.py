@@ -3,6 +3,7 @@
     run ─┬─ model                     what took part, with digests
          ├─ dataset                   source and output
          ├─ gallery ── gallery_reference     who could be matched, under pseudonyms
+         ├─ outside_gallery           other galleries that were searched as well, by digest
          ├─ threshold                 similarity at a stated FMR, and how it was found
          ├─ operating_point           errors of untouched originals at several FMRs and along the DET curve
          ├─ metric                    every number of the report, with interval
@@ -110,6 +111,18 @@ GALLERY_REFERENCE = Table(
     Column("subject", Text, nullable=False),  # pseudonym, "" where the owner gave no label
     Column("input_sha256", Text, nullable=False),
     UniqueConstraint("gallery_id", "ordinal"),
+)
+OUTSIDE_GALLERY = Table(
+    "outside_gallery",
+    METADATA,
+    _id(),
+    _parent("run"),
+    Column("name", Text, nullable=False),  # what comparisons of kind "outside" put before the reference
+    Column("snapshot_sha256", Text, nullable=False),
+    Column("n_references", Integer, nullable=False),
+    Column("n_subjects", Integer, nullable=False),
+    Column("n_pictures", Integer, nullable=False),
+    UniqueConstraint("run_id", "name"),
 )
 SHARD = Table(
     "shard",

@@ -4,7 +4,7 @@ One matrix product answers both. Its scores are float32; wherever their rounding
 again in float64, so that a result does not depend on how many faces are searched together, or in which order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,13 @@ from cfanet.records import Embeddings
 
 Similarities = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 _ROWS = 256  # queries at a time
-_BLOCK = 8_192  # references at a time: a block of scores is 8 MiB, whatever the size of gallery and release
+_BLOCK = 2_040  # references at a time: what is done to a block of scores finds it in the processor's cache (2 MiB)
 _EXACT = 16_384  # pairs at a time in float64
 _NORM_ERROR = 1e-6  # of float32 vectors of unit length
+_WORDS = 255  # of eight flags each, that can be added without a carry from one flag's byte to the next
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,43 +73,47 @@ class _Batch:
             exact = self._exact(self._own_rows, self._own_columns)
             np.fmax.at(self.own, self._own_rows, exact)
         self.known = ~np.isnan(self.own)
+        limit = np.where(self.known, self.own, np.inf)[:, None]
+        self._surely, self._perhaps = (limit + self._doubt).astype(np.float32), (limit - self._doubt).astype(np.float32)
         self.above = np.zeros(len(queries), np.int64)
         self._top = np.full(len(queries), -np.inf, np.float32)
         self.best = np.full(len(queries), -1.0)
         self.position = np.full(len(queries), -1, np.int64)
+        self._candidates = _Pairs(self._take_best)
+        self._near = _Pairs(self._take_near)
 
     def run(self) -> None:
         """Look at every reference once."""
         width = min(_BLOCK, len(self._references))
         scores = np.empty((len(self._queries), width), np.float32)
-        above, near = np.empty(scores.shape, np.bool_), np.empty(scores.shape, np.bool_)
+        padded = -(-width // 8) * 8
+        above, near = (np.zeros((len(self._queries), padded), np.bool_) for _ in range(2))
         queries = torch.from_numpy(self._queries)
         for offset in range(0, len(self._references), width):
             block = torch.from_numpy(self._references[offset : offset + width])
             if len(block) < width:
                 scores = np.empty((len(queries), len(block)), np.float32)
-                above, near = np.empty(scores.shape, np.bool_), np.empty(scores.shape, np.bool_)
+                above[:, len(block) :] = near[:, len(block) :] = False
             torch.mm(queries, block.T, out=torch.from_numpy(scores))
             mine = (self._own_columns >= offset) & (self._own_columns < offset + len(block))
             scores[self._own_rows[mine], self._own_columns[mine] - offset] = -np.inf
             self._note_best(scores, offset)
             self._count_above(scores, offset, above, near)
+        self._candidates.flush()
+        self._near.flush()
 
     def _note_best(self, scores: npt.NDArray[np.float32], offset: int) -> None:
-        """Compute exactly what could be the best other: everything within rounding of the best so far."""
+        """Note what could be the best other: everything within rounding of the best so far."""
         top = torch.from_numpy(scores).amax(dim=1).numpy()
-        self._top = np.maximum(self._top, top)
+        np.maximum(self._top, top, out=self._top)
         floor = self._top - 2 * self._doubt
         improving = np.flatnonzero((top >= floor) & np.isfinite(top))
-        columns = [np.flatnonzero(scores[row] >= floor[row]) for row in improving]
-        rows = np.repeat(improving, [len(found) for found in columns])
-        flat = np.concatenate([np.empty(0, np.int64), *columns])
-        for start in range(0, len(rows), _EXACT):
-            part = slice(start, start + _EXACT)
-            self._take_best(rows[part], flat[part] + offset)
+        if len(improving):
+            rows, columns = _places(scores[improving] >= floor[improving, None])
+            self._candidates.add(improving[rows], columns + offset)
 
     def _take_best(self, rows: Indices, positions: Indices) -> None:
-        """Of equally similar references the first stays; positions come in ascending order."""
+        """Of equally similar references the first stays; what was taken before lies before these."""
         exact = self._exact(rows, positions)
         order = np.lexsort((positions, -exact, rows))
         row, first = np.unique(rows[order], return_index=True)
@@ -116,24 +122,22 @@ class _Batch:
         self.best[row[better]] = exact[chosen][better]
         self.position[row[better]] = positions[chosen][better]
 
-    def _count_above(
-        self,
-        scores: npt.NDArray[np.float32],
-        offset: int,
-        above: npt.NDArray[np.bool_],
-        near: npt.NDArray[np.bool_],
-    ) -> None:
-        """Count references above `own`: at a distance by their float32 scores, near it exactly."""
-        limit = np.where(self.known, self.own, np.inf)[:, None]
-        np.greater(scores, (limit + self._doubt).astype(np.float32), out=above)
-        np.greater(scores, (limit - self._doubt).astype(np.float32), out=near)
-        np.not_equal(above, near, out=near)
-        self.above += [np.count_nonzero(row) for row in above]
-        flat = np.flatnonzero(near)
-        for start in range(0, len(flat), _EXACT):
-            rows, columns = np.divmod(flat[start : start + _EXACT], scores.shape[1])
-            higher = self._exact(rows, columns + offset) > self.own[rows]
-            self.above += np.bincount(rows[higher], minlength=len(self.above))
+    def _count_above(self, scores: npt.NDArray[np.float32], offset: int, above: Flags, near: Flags) -> None:
+        """Count references above `own`: at a distance by their float32 scores; those near it are noted."""
+        width = scores.shape[1]
+        np.greater(scores, self._surely, out=above[:, :width])
+        np.greater(scores, self._perhaps, out=near[:, :width])
+        surely = _count(above)
+        self.above += surely
+        doubtful = np.flatnonzero(_count(near) != surely)
+        if len(doubtful):
+            rows, columns = _places(near[doubtful] != above[doubtful])
+            self._near.add(doubtful[rows], columns + offset)
+
+    def _take_near(self, rows: Indices, positions: Indices) -> None:
+        """Decide exactly which references that lie near `own` are above it."""
+        higher = self._exact(rows, positions) > self.own[rows]
+        self.above += np.bincount(rows[higher], minlength=len(self.above))
 
     def _exact(self, rows: Indices, columns: Indices) -> Similarities:
         """Cosines (K,) in float64 of queries and references, pair by pair."""
@@ -141,3 +145,43 @@ class _Batch:
         products *= self._references[columns]
         cosines: Similarities = products.sum(axis=1) / self._norms[columns]
         return cosines
+
+
+class _Pairs:
+    """Pairs of queries and references that wait for being computed exactly: many together cost less."""
+
+    def __init__(self, take: Callable[[Indices, Indices], None]) -> None:
+        self._take = take
+        self._waiting: list[tuple[Indices, Indices]] = []
+        self._count = 0
+
+    def add(self, rows: Indices, positions: Indices) -> None:
+        """Note pairs; positions of later calls are higher."""
+        self._waiting.append((rows, positions))
+        self._count += len(rows)
+        if self._count >= _EXACT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over all that wait, `_EXACT` at a time, in the order in which they came."""
+        if not self._waiting:
+            return
+        rows, positions = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
+        self._waiting, self._count = [], 0
+        for start in range(0, len(rows), _EXACT):
+            self._take(rows[start : start + _EXACT], positions[start : start + _EXACT])
+
+
+def _places(flags: Flags) -> tuple[Indices, Indices]:
+    """Rows and columns of the flags (M, N) that are set, row by row; `np.nonzero`, which is slow with two axes."""
+    rows, columns = np.divmod(np.flatnonzero(flags), flags.shape[1])
+    return rows, columns
+
+
+def _count(flags: Flags) -> Indices:
+    """How many of each row's flags (M, N) are set; N is a multiple of 8. Eight are added at a time, as one number."""
+    words, total = flags.view(np.uint64), np.zeros(len(flags), np.int64)
+    for start in range(0, words.shape[1], _WORDS):
+        sums = np.add.reduce(words[:, start : start + _WORDS], axis=1)
+        total += sums.view(np.uint8).reshape(-1, 8).sum(axis=1, dtype=np.int64)
+    return total

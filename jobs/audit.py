@@ -20,7 +20,7 @@ from jobs.audit_video import first_of_tracks, with_container
 from jobs.codecs.shard import Refusal, Sample, WorkItem, printable
 from jobs.codecs.video import VideoCodec
 from jobs.config import canonical_digest
-from jobs.gallery_store import GalleryStore
+from jobs.gallery_store import GalleryStore, named_galleries
 from jobs.leaks import LeakScanner
 from jobs.ledger import read_ledger
 from jobs.manifest import Counts, Manifest, read_manifest
@@ -66,10 +66,10 @@ class AuditWorker:
         with GalleryStore(context.config.gallery_uri).whole() as folder:
             self._galleries: dict[str, Gallery] = {name: open_gallery(folder, name) for name in judges}
         self._outside: dict[str, dict[str, Gallery]] = {name: {} for name in judges}
-        for uri in context.config.audit.outside_galleries:
+        for outside, uri in named_galleries(context.config.audit.outside_galleries).items():
             with GalleryStore(uri).whole() as folder:
                 for name in judges:
-                    self._outside[name][uri.rstrip("/").rpartition("/")[2]] = open_gallery(folder, name)
+                    self._outside[name][outside] = open_gallery(folder, name)
 
     def process(self, item: WorkItem) -> AuditResult:
         """Examine every released picture of the item and account for every sample of its source."""

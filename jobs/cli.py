@@ -12,6 +12,7 @@ import typer.core
 from rich.console import Console
 
 from cfanet.errors import CfanetError, ConfigError
+from jobs.cli_gallery import app as gallery_app
 from jobs.cli_training import app as training_app
 from jobs.config import ReleaseConfig, load_config
 
@@ -39,7 +40,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-gallery_app = typer.Typer(help="The private gallery of original faces.", no_args_is_help=True)
 weights_app = typer.Typer(help="Models: which, from where, with which digest.", no_args_is_help=True)
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(weights_app, name="weights")

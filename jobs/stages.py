@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from audit.calibration import Calibration
 from audit.calibration_store import calibrated
 from audit.evidence import Evidence
-from audit.gallery import ShardStamp, Snapshot, gallery_rows, has_shard, seal, write_shard
+from audit.gallery import ShardStamp, Snapshot, gallery_rows, has_shard, seal, snapshot_of, write_shard
 from audit.gate import Verdict
 from audit.records import ModelInfo, RunInfo
 from cfanet.errors import CfanetError
@@ -19,10 +19,10 @@ from jobs.attacks import forget_probes, run_attacks
 from jobs.audit import AuditContext, AuditResult, AuditWorker
 from jobs.codecs.shard import WorkItem
 from jobs.conclude import conclude, settle
-from jobs.config import canonical_json, code_version
+from jobs.config import ReleaseConfig, canonical_json, code_version
 from jobs.enrol import Enrolled, EnrolWorker, stamp_of
 from jobs.evidence_file import evidence_url
-from jobs.gallery_store import GalleryStore
+from jobs.gallery_store import GalleryStore, named_galleries
 from jobs.leaks import LeakScanner
 from jobs.manifest import Counts, Manifest
 from jobs.pipeline import ShardReport, run_stage
@@ -170,6 +170,7 @@ def audit(run: Run, snapshot: Snapshot, bench: Bench, progress: Progress) -> Ver
             evidence.begin_run(_run_info(run, bench.judges))
             with GalleryStore(run.config.gallery_uri).whole() as folder:
                 evidence.write_gallery(run_id, snapshot, gallery_rows(folder))
+            evidence.write_outside(run_id, _outside(run.config))
             evidence.write_thresholds(run_id, bench.calibrations)
             with progress.stage(AUDIT, len(run.plan.items)) as stage:
 
@@ -187,6 +188,15 @@ def audit(run: Run, snapshot: Snapshot, bench: Bench, progress: Progress) -> Ver
             conclusion = conclude(run, evidence)
         settle(run, conclusion)
         return conclusion.verdict
+
+
+def _outside(config: ReleaseConfig) -> dict[str, Snapshot]:
+    """Which states of the other galleries are searched; nothing is written there."""
+    found = {}
+    for name, uri in named_galleries(config.audit.outside_galleries).items():
+        with GalleryStore(uri).whole() as folder:
+            found[name] = snapshot_of(folder)
+    return found
 
 
 def report(run: Run) -> Verdict:

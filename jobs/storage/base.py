@@ -99,6 +99,10 @@ class Storage(Protocol):
         """Remove one file; a missing one is no error."""
         ...
 
+    def keeps_versions(self) -> bool:
+        """True where deleted files, or the old content of files that were written again, can still be had."""
+        ...
+
     def check_source(self) -> None:
         """InputError when there is nothing here that could be listed."""
         ...

@@ -88,6 +88,10 @@ class LocalStorage:
         """Remove one file if it is there."""
         (self.root / path).unlink(missing_ok=True)
 
+    def keeps_versions(self) -> bool:
+        """Not that this program could know: snapshots of the file system are out of its sight."""
+        return False
+
     def check_source(self) -> None:
         """InputError when the root is not a folder."""
         if not self.root.is_dir():

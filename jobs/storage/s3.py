@@ -150,6 +150,14 @@ class S3Storage:
         with self._explained(f"delete {path} in {self.uri}"):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + path)
 
+    def keeps_versions(self) -> bool:
+        """True where the bucket keeps old versions, or may not be asked whether it does."""
+        try:
+            with self._explained(f"ask for the versioning of {self.uri}"):
+                return bool(self._client.get_bucket_versioning(Bucket=self._bucket).get("Status"))
+        except (InputError, StorageError, FileNotFoundError):
+            return True
+
     def check_source(self) -> None:
         """InputError when the bucket does not exist or may not be listed."""
         with self._explained(f"list {self.uri}"):

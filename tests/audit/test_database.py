@@ -20,7 +20,7 @@ def test_the_migrations_build_exactly_the_tables_of_the_schema(tmp_path: Path) -
     close_database(open_database(sqlite_url(tmp_path / "migrated.sqlite")))
     created = create_engine(sqlite_url(tmp_path / "created.sqlite"))
     schema.METADATA.create_all(created)
-    assert len(schema.METADATA.tables) == 16
+    assert len(schema.METADATA.tables) == 17
     assert _objects(sqlite_url(tmp_path / "migrated.sqlite")) == _objects(sqlite_url(tmp_path / "created.sqlite"))
 
 

@@ -65,6 +65,24 @@ def test_a_face_too_small_in_the_original_is_not_told_apart(tmp_path: Path) -> N
     assert originals_of(tmp_path).find(HOPPER) == []
 
 
+def test_a_twin_of_its_own_original_is_as_its_own_original_is(tmp_path: Path) -> None:
+    """A new face in the same place keeps light and pose. What tells it from a copy is the limit for its own place."""
+    enroller = Enroller(FakeDetector(BOX), {"fake": FakeRecognizer()}, Pseudonyms(b"0123456789abcdef"))
+    stranger = eileen_collins()[:320, :320]
+    pictures = {"hopper": HOPPER, "again": _copy(1, 90), "collins": stranger}
+    found = enroller.enrol([Original(key, "0" * 64, pixels) for key, pixels in pictures.items()])
+    write_shard(tmp_path, "s", found, ShardStamp("", ""))
+    originals = originals_of(tmp_path)
+    face = np.asarray(Image.fromarray(stranger[30:210, 170:300]).resize((130, 180)), np.float64)
+    alike = HOPPER.copy()
+    alike[60:240, 80:210] = (0.65 * HOPPER[60:240, 80:210] + 0.35 * face).astype(np.uint8)
+    correlations = {one.reference_id: one.correlation for one in originals.find(alike, "collins")}
+    assert correlations.keys() == {"hopper#0", "again#0"}, "shown as another picture, it is a copy"
+    assert all(0.8 <= value < 0.92 for value in correlations.values()), correlations
+    assert originals.find(alike, "hopper") == originals.find(alike, "again") == []
+    assert [one.reference_id for one in originals.find(HOPPER, "again")] == ["hopper#0"], "an untouched twin is found"
+
+
 def test_its_own_place_another_face_and_another_picture_are_none(originals: Originals) -> None:
     assert originals.find(HOPPER, "hopper") == []
     changed = HOPPER.copy()

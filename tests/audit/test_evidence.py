@@ -2,11 +2,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from alembic import command
 from sqlalchemy import create_engine, func, select
 
 from audit import schema
 from audit.config import AuditSettings
+from audit.database import migration_config
 from audit.evidence import Evidence
+from audit.gallery import Snapshot
 from audit.gate import decide
 from audit.metrics import measure
 from audit.records import AuditedFace, FaceOrigin, ImageStatus, Reconciliation
@@ -61,7 +64,14 @@ def test_writing_twice_changes_nothing(tmp_path: Path) -> None:
         _finish(evidence, run_id)
         first, rows = evidence.digest(run_id), evidence.read_run(run_id)
     counted = _counts(tmp_path)
-    assert min(count for table, count in counted.items() if table not in ("finding", "attack", "stratum")) > 0
+    assert (
+        min(
+            count
+            for table, count in counted.items()
+            if table not in ("finding", "attack", "stratum", "outside_gallery")
+        )
+        > 0
+    )
     with Evidence(sqlite_at(tmp_path)) as evidence:
         write_run(evidence, shards[::-1])
         _finish(evidence, run_id)
@@ -90,6 +100,34 @@ def test_the_digest_is_that_of_the_rows(tmp_path: Path) -> None:
             write_run(evidence, [audited_shard("other.tar", 2)], run_info("another"))
             digests.append(evidence.digest(write_run(evidence, shards)))
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_other_galleries_are_bound_by_their_digests(tmp_path: Path) -> None:
+    """And a run without any has the digests that it had before there was a table for them."""
+    with Evidence(sqlite_at(tmp_path)) as evidence:
+        run_id = write_run(evidence, [audited_shard("a.tar", 6)])
+        before, tables = evidence.digest(run_id), evidence.table_digests(run_id)
+        assert "outside_gallery" not in tables and len(tables) == 15
+        evidence.write_outside(run_id, {"gone": Snapshot("a" * 64, 1, 1, 1, ())})
+        evidence.write_outside(run_id, {"release-1": Snapshot("e" * 64, 12, 3, 9, ())})
+        (found,) = evidence.read_run(run_id).outside
+        assert (found.name, found.sha256, found.n_references, found.n_subjects) == ("release-1", "e" * 64, 12, 3)
+        with_one, changed = evidence.digest(run_id), evidence.table_digests(run_id)
+        assert with_one != before and changed.keys() - tables.keys() == {"outside_gallery"}
+        evidence.write_outside(run_id, {"release-1": Snapshot("d" * 64, 12, 3, 9, ())})
+        assert evidence.digest(run_id) != with_one
+        evidence.write_outside(run_id, {})
+        assert (evidence.digest(run_id), evidence.table_digests(run_id)) == (before, tables)
+
+
+def test_a_database_of_the_second_revision_keeps_its_digests(tmp_path: Path) -> None:
+    with Evidence(sqlite_at(tmp_path)) as evidence:
+        run_id = write_run(evidence, [audited_shard("a.tar", 6)])
+        before = (evidence.digest(run_id), evidence.table_digests(run_id))
+    with create_engine(sqlite_at(tmp_path)).begin() as connection:
+        command.downgrade(migration_config(connection), "0002")
+    with Evidence(sqlite_at(tmp_path)) as evidence:
+        assert (evidence.digest(run_id), evidence.table_digests(run_id)) == before
 
 
 def test_one_edited_row_is_noticed(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from audit.breakdown import certain_similarity
+from audit.calibration import calibrate
 from audit.config import AuditSettings, GateSettings
 from audit.evidence import Evidence
 from audit.gate import Verdict, decide
 from audit.metrics import measure
 from audit.records import AttackResult, AuditedShard, Finding
 from cfanet.records import Comparison
-from tests.audit.fakes import audited_shard, sqlite_at, write_run
+from tests.audit.fakes import FakeRecognizer, audited_shard, small_gallery, sqlite_at, write_run
 
 CLEAN = audited_shard("a.tar", 401)
 CONTROLS = (("positive_control", 90), ("negative_control", 1))
@@ -117,3 +119,12 @@ def test_the_bound_on_missed_faces_grows_by_what_the_second_detector_does_not_se
 def test_the_bound_on_missed_faces_can_decide(tmp_path: Path) -> None:
     assert _failed(_verdict(tmp_path, CLEAN, max_missed_per_10000=1.0)) == ["missed_faces"]
     assert _verdict(tmp_path, CLEAN, max_missed_per_10000=100.0).passed
+
+
+def test_a_certain_match_can_be_reached_where_originals_are_nearly_identical() -> None:
+    """Half of all pairs in the highest bin once gave a limit of 1, which rounding keeps every copy below."""
+    pairs = [0] * 200
+    pairs[199] = 40
+    calibration = replace(calibrate(FakeRecognizer(), small_gallery(), 1e-3), mated_histogram=tuple(pairs))
+    limit = certain_similarity(calibration)
+    assert limit is not None and limit == pytest.approx(0.99)

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 from audit.config import AuditSettings
 from audit.database import migration_config, sqlite_url
 from audit.evidence import Evidence
+from audit.gallery import Snapshot
 from audit.gate import decide
 from audit.metrics import measure
 from audit.queries import QUERIES
@@ -34,6 +35,9 @@ def _whole(url: str) -> tuple[str, str, dict[str, str], dict[str, Any]]:
     """Digest, report, table digests and answers of one small run."""
     with Evidence(url) as evidence:
         run = write_run(evidence, [audited_shard("b.tar", 40, leaks=2), audited_shard("a.tar", 9, start=40)])
+        evidence.write_outside(
+            run, {"release-1": Snapshot("e" * 64, 12, 3, 9, ()), "known": Snapshot("f" * 64, 1, 1, 1, ())}
+        )
         evidence.write_findings(run, [Finding("stray", "x.jpg", "no manifest mentions this file")])
         evidence.write_attacks(run, [AttackResult("parrot", "fake", "attack", 0, 0, 0.0, "skipped: too few")])
         rows = evidence.read_run(run)
@@ -46,12 +50,16 @@ def _whole(url: str) -> tuple[str, str, dict[str, str], dict[str, Any]]:
 
 
 def test_both_databases_hold_and_say_the_same(tmp_path: Path, postgres: str) -> None:
-    with create_engine(postgres).begin() as connection:  # the first released revision, then the way up
-        command.upgrade(migration_config(connection), "0001")
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "0001"
-    there, here = _whole(postgres), _whole(sqlite_url(tmp_path / "e.sqlite"))
+    sqlite = sqlite_url(tmp_path / "e.sqlite")
+    for url in (postgres, sqlite):
+        with create_engine(url).begin() as connection:  # the first released revision, then the way up
+            command.upgrade(migration_config(connection), "0001")
+            assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "0001"
+    there, here = _whole(postgres), _whole(sqlite)
     assert there[0] == here[0]
     assert there[1] == here[1]
     assert there[2] == here[2]
     assert there[3] == here[3]
+    assert [row[0] for row in here[3]["galleries"][1]] == ["known", "originals", "release-1"]
+    assert [one["name"] for one in json.loads(here[1])["outside_galleries"]] == ["known", "release-1"]
     assert here[3]["matched"][1] and here[3]["findings"][1] and here[3]["thresholds"][1]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from audit.gallery import Gallery
-from audit.search import search_people
+from audit.search import _count, search_people
 from cfanet.search import References, pair_similarity
 from tests.audit.fakes import unit
 
@@ -80,3 +80,22 @@ def test_an_unenrolled_face_has_no_rank(gallery: Gallery) -> None:
 def test_an_unlabelled_face_is_only_its_own_reference(gallery: Gallery) -> None:
     found = search_people(gallery.references.embeddings[59:60], gallery, [""], [IDS[59]])
     assert found.own[0] == pytest.approx(1.0, abs=1e-6) and found.rank[0] == 1
+
+
+@pytest.mark.parametrize("width", [1, 3, 255, 256, 300])
+def test_flags_are_counted_whatever_their_number(width: int) -> None:
+    """Eight flags are added as one number: a row in which all are set must not carry into its neighbour."""
+    flags = np.ones((3, 8 * width), np.bool_)
+    flags[1] = np.random.default_rng(3).random(8 * width) < 0.5
+    flags[2] = False
+    assert _count(flags).tolist() == flags.sum(axis=1).tolist() and flags[1].any()
+
+
+def test_many_equal_references_are_all_looked_at() -> None:
+    """More pairs within rounding than are computed at a time: half of them twins of the query's own reference."""
+    rng = np.random.default_rng(4)
+    own, other = unit(rng, 1), unit(rng, 1)
+    rows = np.concatenate([own, np.repeat(other, 20_000, axis=0), own])
+    crowd = Gallery(References(tuple(f"k{i}#0" for i in range(len(rows))), rows), ("",) * len(rows))
+    found = search_people(np.concatenate([other, own]), crowd, ["", ""], ["k5#0", "k0#0"])
+    assert found.position.tolist() == [1, 20_001] and found.rank.tolist() == [1, 1]

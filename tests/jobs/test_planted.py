@@ -11,6 +11,7 @@ from PIL import Image
 from audit.gate import Check
 from audit.second_detector import CnnDetector, SecondDetector
 from cfanet.errors import GateRefused
+from cfanet.images import Picture, encode
 from cfanet.records import Detection, ImageArray, ImageResult
 from cfanet.search import References
 from cfanet.seeds import SeedKey
@@ -162,3 +163,110 @@ def test_a_leak_is_what_it_is_said_to_be() -> None:
     before, after = np.zeros((64, 200, 3), np.uint8), np.full((64, 200, 3), 9, np.uint8)
     assert (original(before, after) == before).all()
     assert (neighbour_pasted_over(before, after) == before).any() and (neighbour_pasted_over(before, after) == 9).any()
+
+
+def textured(shade: int, seed: int) -> ImageArray:
+    """A picture of one person whose face has fine structure, before a background of its own; the nose is plain."""
+    pixels = picture([shade])
+    random = np.random.default_rng(seed)
+    for channel, most in enumerate((255, 4 * shade + 60, 110)):
+        structure = random.integers(most - 60, most, (FACE // 4, FACE // 4), np.uint8)
+        pixels[16 : 16 + FACE, 8 : 8 + FACE, channel] = structure.repeat(4, 0).repeat(4, 1)
+    pixels[26:31, 8 + 10 : 8 + 15] = (230, 4 * shade, 60)
+    noise = random.integers(0, 255, (8, 20, 1), np.uint8).repeat(8, 0).repeat(8, 1).repeat(3, 2)
+    pixels[:, 40:] = noise[:, :160]
+    return pixels
+
+
+def as_file(pixels: ImageArray, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_a_thumbnail_of_the_original_in_the_metadata(
+    source: Path, make_config: Make, quiet: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encoder copies what cameras write: EXIF with a thumbnail. Manifest and ledger agree with every byte of it."""
+    before = textured(3, 1)
+    write_tar(source / "s.tar", [("a.jpg", as_file(before, "JPEG", quality=95)), ("b.png", encoded([1]))])
+    thumbnail = as_file(before, "JPEG", quality=90)
+
+    def careless(image: Picture, quality: int) -> bytes:
+        if image.format != "JPEG":
+            return encode(image, quality)
+        return as_file(image.pixels, "JPEG", quality=quality, exif=b"Exif\0\0" + b"\0" * 32 + thumbnail)
+
+    monkeypatch.setattr("jobs.anonymize.encode", careless)
+    found = refusals(released(make_config(), quiet))
+    assert found.keys() == {"metadata", "near_duplicates"}
+    assert found["metadata"].offenders[0].startswith("a: JPEG EXIF")
+    assert found["near_duplicates"].offenders[0].startswith("a.jpg")
+    monkeypatch.setattr("jobs.anonymize.encode", encode)
+    released(make_config(destination__uri=str(source.parent / "clean")), quiet).raise_for_status()
+
+
+def test_a_subjects_name_in_a_file_name_and_in_a_sidecar(source: Path, make_config: Make, quiet: Progress) -> None:
+    """Both are kept by the configuration, so that no other check has anything to say."""
+    label = b'{"identity": "Ada Byron"}'
+    write_tar(source / "0.tar", [("a.png", encoded([1])), ("a.json", label), ("b.png", encoded([2]))])
+    write_tar(source / "1.tar", [("ada_byron.png", encoded([1])), ("c.png", encoded([2])), ("c.txt", b"Byron, Ada")])
+    config = make_config(destination__keep_members=["txt"])
+    (names,) = refusals(released(config, quiet)).values()
+    assert names.name == "names" and sorted(o.partition(":")[0] for o in names.offenders) == ["ada_byron.png", "c.txt"]
+    write_tar(source / "1.tar", [("ada.png", encoded([1])), ("c.png", encoded([2])), ("c.txt", b"a portrait")])
+    released(make_config(destination__keep_members=["txt"], destination__uri=f"{source}-2"), quiet).raise_for_status()
+
+
+def test_a_new_face_that_is_another_person_of_the_gallery(
+    source: Path, make_config: Make, quiet: Progress, leaky: Callable[[Mapping[str, Spoil]], type[FakeTools]]
+) -> None:
+    """The anonymizer gives one person the face of another: nobody is recognised as who they were."""
+    people = {"ada": 1, "bob": 60}
+    members = []
+    for name, shade in people.items():
+        for number in range(8):  # 56 pairs of pictures of one person: enough to know how alike they are
+            members.append((f"{name[0]}{number}.png", encoded([shade])))
+            members.append((f"{name[0]}{number}.json", f'{{"identity": "{name} x"}}'.encode()))
+    write_tar(source / "s.tar", members)
+
+    def bob(image: ImageArray, anonymized: ImageArray) -> ImageArray:
+        return picture([people["bob"]])
+
+    found = refusals(released(make_config(), quiet, leaky({"a3": bob})))
+    assert found.keys() == {"certain_collision:fake-judge"} and found["certain_collision:fake-judge"].offenders == (
+        "a3#0",
+    )
+    clean = released(make_config(destination__uri=f"{source}-2"), quiet, leaky({}))
+    clean.raise_for_status()
+    assert clean.verdict is not None
+    known = {check.name: check for check in clean.verdict.checks}
+    assert known["certain_collision:fake-judge"].decides, "not known is no pass"
+
+
+def test_a_raw_copy_in_place_of_another_picture(
+    source: Path, make_config: Make, quiet: Progress, leaky: Callable[[Mapping[str, Spoil]], type[FakeTools]]
+) -> None:
+    """Encoded again and a little brighter: no pixel of it is one of its own original, or exactly one of the other's."""
+    shown = textured(3, 1)
+
+    def other(image: ImageArray, anonymized: ImageArray) -> ImageArray:
+        brighter = np.clip(shown.astype(np.int16) + 6, 0, 255).astype(np.uint8)
+        return np.array(Image.open(io.BytesIO(as_file(brighter, "JPEG", quality=85))).convert("RGB"))
+
+    write_tar(source / "s.tar", [("a.png", as_file(shown)), ("b.png", as_file(textured(48, 2)))])
+    (found,) = refusals(released(make_config(), quiet, leaky({"b": other}))).values()
+    assert found.name == "near_duplicates" and found.offenders[0].startswith("b.png")
+    released(make_config(destination__uri=f"{source}-2"), quiet, leaky({})).raise_for_status()
+
+
+def test_a_raw_picture_under_the_name_of_a_text_withholds_its_sample(
+    source: Path, make_config: Make, quiet: Progress
+) -> None:
+    """What a member holds decides, and not what it is called."""
+    hidden = as_file(textured(3, 1), "JPEG", quality=92)
+    write_tar(source / "s.tar", [("a.png", encoded([1])), ("b.png", encoded([2])), ("b.dat", hidden)])
+    outcome = released(make_config(destination__keep_members=["dat"], run__max_withheld=1.0), quiet)
+    outcome.raise_for_status()
+    assert outcome.run.counts.quarantined > 0
+    assert hidden not in b"".join(path.read_bytes() for path in Path(f"{source.parent}/released").rglob("*.tar"))

@@ -3,10 +3,14 @@
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from audit.gallery import ShardStamp, snapshot_of, write_shard
+from audit.records import EnrolledPicture
 from cfanet.errors import GateRefused, InputError
 from jobs.cli import main
 from jobs.config import ReleaseConfig
@@ -15,6 +19,7 @@ from jobs.progress import Progress
 from jobs.query import answer
 from jobs.release import audit, release, report
 from jobs.verify import verify
+from tests.audit.test_erase import face
 from tests.jobs.fakes import FakeTools, encoded, write_tar
 
 Make = Callable[..., ReleaseConfig]
@@ -94,6 +99,32 @@ def test_the_evidence_stands_without_the_embeddings(released: ReleaseConfig) -> 
     assert verify(released).sealed
     seal = json.loads((Path(released.destination.uri) / "RELEASE.json").read_text())
     assert seal["policy"]["max_mated_rate"] == released.audit.gate.max_mated_rate
+
+
+def test_other_galleries_are_evidence_by_their_digests(
+    source: Path, make_config: Make, quiet: Progress, tmp_path: Path
+) -> None:
+    """Both are searched, although they have one name, and nothing is written into them."""
+    write_tar(source / "s.tar", [("a.png", encoded([1]))])
+    galleries = [tmp_path / year / "known" for year in ("2024", "2025")]
+    for number, folder in enumerate(galleries):
+        picture = EnrolledPicture(f"k{number}", "0" * 64, (face(f"k{number}", 0, "", number),))
+        vector = np.array([0.6, 0.8, 0.0], np.float32)
+        picture = replace(picture, faces=(replace(picture.faces[0], embeddings={"fake-judge": vector}),))
+        write_shard(folder, "s", [picture], ShardStamp("", ""))
+    config = make_config(audit__outside_galleries=[str(folder) for folder in galleries])
+    release(config, quiet, FakeTools).raise_for_status()
+    report = json.loads((Path(config.destination.uri) / "_cfanet/report.json").read_text())
+    found = {one["name"]: one["sha256"] for one in report["outside_galleries"]}
+    assert found == {f"{year}/known": snapshot_of(tmp_path / year / "known").sha256 for year in ("2024", "2025")}
+    assert "2024/known" in (Path(config.destination.uri) / "_cfanet/report.html").read_text()
+    assert not [path for folder in galleries for path in folder.iterdir() if path.name != "shards"]
+    assert answer(config, "galleries").row_count == 3 and verify(config).n_tables == 16
+    with sqlite3.connect(Path(config.destination.uri) / "_cfanet/evidence.sqlite") as connection:
+        assert connection.execute("UPDATE outside_gallery SET n_references = 7 WHERE id = 1").rowcount == 1
+    connection.close()
+    with pytest.raises(GateRefused, match="table outside_gallery was changed"):
+        verify(config)
 
 
 def test_questions_are_answered_and_listed(
