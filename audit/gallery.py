@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ _NAMES = b"cfanet.names"  # keyed hashes of the names of the people in a shard
 _BOX = pa.list_(pa.float64(), 4)
 _LANDMARKS = pa.list_(pa.float32(), 10)
 _NO_FACE = -1
-_ROWS = 4_096  # that are Python objects at a time
+_ROWS = 2_048  # that are Python objects at a time: a long video has many
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,13 @@ def write_shard(
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        table = _table(pictures, stamp)
-        metadata = {**table.schema.metadata, _NAMES: json.dumps(sorted(names)).encode()}
-        pq.write_table(table.replace_schema_metadata(metadata), draft)
+        sizes = {name: len(row) for one in pictures for face in one.faces for name, row in face.embeddings.items()}
+        metadata = {_STAMP: _stamp_bytes(stamp), _NAMES: json.dumps(sorted(names)).encode()}
+        schema = _table([], sizes).schema.with_metadata(metadata)
+        with pq.ParquetWriter(draft, schema) as writer:
+            for start in range(0, len(pictures), _ROWS):
+                some = _table(pictures[start : start + _ROWS], sizes)
+                writer.write_table(some.replace_schema_metadata(metadata))
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
@@ -281,9 +285,9 @@ def _picture(values: dict[str, Any], faces: tuple[EnrolledFace, ...]) -> Enrolle
     )
 
 
-def _table(pictures: Sequence[EnrolledPicture], stamp: ShardStamp) -> pa.Table:
+def _table(pictures: Sequence[EnrolledPicture], sizes: Mapping[str, int]) -> pa.Table:
+    """A row a face; `sizes` are those of the embeddings, by recognizer."""
     rows = [(picture, face) for picture in pictures for face in (picture.faces or (None,))]
-    names = sorted({name for _, face in rows if face is not None for name in face.embeddings})
     columns: dict[str, pa.Array] = {
         "sample_key": pa.array([picture.sample_key for picture, _ in rows], pa.string()),
         "face_index": pa.array([face.face_index if face else _NO_FACE for _, face in rows], pa.int32()),
@@ -300,20 +304,18 @@ def _table(pictures: Sequence[EnrolledPicture], stamp: ShardStamp) -> pa.Table:
         "labels": pa.array([json.dumps(dict(picture.labels), sort_keys=True) for picture, _ in rows], pa.string()),
         "score": pa.array([face.detection.score if face else None for _, face in rows], pa.float64()),
     }
-    for name in names:
-        vectors = [face.embeddings[name] if face else None for _, face in rows]
-        columns[_PREFIX + name] = _column(vectors)
-    return pa.table(columns).replace_schema_metadata({_STAMP: _stamp_bytes(stamp)})
+    for name, size in sorted(sizes.items()):
+        columns[_PREFIX + name] = _column([face.embeddings[name] if face else None for _, face in rows], size)
+    return pa.table(columns)
 
 
-def _column(vectors: Sequence[Embeddings | None]) -> pa.Array:
+def _column(vectors: Sequence[Embeddings | None], size: int) -> pa.Array:
     """A fixed-size list a row, null for None; never as Python's numbers, which take sixteen times the memory."""
-    size = next(len(vector) for vector in vectors if vector is not None)
     dense = np.zeros((len(vectors), size), dtype=np.float32)
     for row, vector in zip(dense, vectors, strict=True):
         if vector is not None:
             row[:] = vector
-    missing = pa.array([vector is None for vector in vectors])
+    missing = pa.array([vector is None for vector in vectors], pa.bool_())
     return pa.FixedSizeListArray.from_arrays(pa.array(dense.ravel()), size, mask=missing)
 
 
