@@ -27,10 +27,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
+from PIL import Image
 
 from benchmarks.fakes import COST
-from benchmarks.machinery import write_shards
+from tests.jobs.fakes import picture, write_tar
 from tests.jobs.s3 import Bucket, FaultyProxy, moto_server, variables
 
 _SHARDS, _PICTURES, _COST_S = 12, 20, 0.05
@@ -58,6 +60,20 @@ class Tally:
     killed_in: Counter[str] = field(default_factory=Counter)  # kills by stage
     killed_with: Counter[int] = field(default_factory=Counter)  # kills by shards that were done then
     wrong: list[str] = field(default_factory=list)
+
+
+def _write_shards(folder: Path, seed: int) -> None:
+    """Tars of small pictures with a face each, and all different: the audit looks up every original that is alike."""
+    chance = np.random.default_rng(seed)
+    for shard in range(_SHARDS):
+        members = []
+        for number in range(_PICTURES):
+            face, buffer = picture([shard % 6 + 1]), io.BytesIO()
+            blocks = np.kron(chance.integers(60, 200, (8, 25), dtype=np.uint8), np.ones((8, 8), np.uint8))
+            background = np.repeat(blocks[..., None], 3, axis=2)
+            Image.fromarray(np.where(face == 128, background, face)).save(buffer, "PNG")
+            members.append((f"{shard:05d}-{number}.png", buffer.getvalue()))
+        write_tar(folder / f"{shard:05d}.tar", members)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -180,7 +196,7 @@ def main() -> int:
     with moto_server() as endpoint, tempfile.TemporaryDirectory(prefix="cfanet-bench-") as name:
         folder = Path(name)
         (folder / "key").write_bytes(b"0123456789abcdef")
-        write_shards(folder / "source", _SHARDS, _PICTURES)
+        _write_shards(folder / "source", given.seed)
         bucket = Bucket(endpoint, "chaos")
         for path in sorted((folder / "source").iterdir()):
             bucket.put(f"in/{path.name}", path.read_bytes())
