@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,7 @@ NAMES_KEY = b"cfanet.names"  # keyed hashes of the names of the people in a shar
 _BOX = pa.list_(pa.float64(), 4)
 _LANDMARKS = pa.list_(pa.float32(), 10)
 NO_FACE = -1
+_ROWS = 2_048  # that are Python objects at a time: a long video has many
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,13 @@ def write_shard(
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        table = _table(pictures, stamp)
-        metadata = {**table.schema.metadata, NAMES_KEY: json.dumps(sorted(names)).encode()}
-        pq.write_table(table.replace_schema_metadata(metadata), draft)
+        sizes = {name: len(row) for one in pictures for face in one.faces for name, row in face.embeddings.items()}
+        metadata = {_STAMP: _stamp_bytes(stamp), NAMES_KEY: json.dumps(sorted(names)).encode()}
+        schema = _table([], sizes).schema.with_metadata(metadata)
+        with pq.ParquetWriter(draft, schema) as writer:
+            for start in range(0, len(pictures), _ROWS):
+                some = _table(pictures[start : start + _ROWS], sizes)
+                writer.write_table(some.replace_schema_metadata(metadata))
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
@@ -125,18 +130,15 @@ def has_shard(gallery_dir: Path, shard: str, stamp: ShardStamp) -> bool:
     return (pq.read_schema(path).metadata or {}).get(_STAMP) == _stamp_bytes(stamp)
 
 
-def read_shard(gallery_dir: Path, shard: str) -> list[EnrolledPicture]:
-    """The enrolled pictures of one shard, in the order of the source; InputError when it is not enrolled."""
+def read_shard(gallery_dir: Path, shard: str, recognizers: Collection[str] | None = None) -> list[EnrolledPicture]:
+    """The enrolled pictures of one shard, in the order of the source; InputError when it is not enrolled.
+
+    With `recognizers`, only theirs of the embeddings: a long video has many.
+    """
     path = _shard_path(gallery_dir, shard)
     if not path.is_file():
         raise InputError(f"shard {shard!r} is not in the gallery {gallery_dir}: run `cfanet gallery enrol` first")
-    table = pq.read_table(path)
-    vectors = {
-        name.removeprefix(_PREFIX): _matrix(table.column(name))
-        for name in table.column_names
-        if name.startswith(_PREFIX)
-    }
-    plain = table.select([name for name in table.column_names if not name.startswith(_PREFIX)]).to_pylist()
+    plain, vectors = _read(path, recognizers)
     faces: dict[str, list[EnrolledFace]] = {}
     first: dict[str, dict[str, Any]] = {}
     row = 0  # of the embedding matrices, which skip pictures without faces
@@ -154,6 +156,17 @@ def read_shard(gallery_dir: Path, shard: str) -> list[EnrolledPicture]:
         of_picture.append(EnrolledFace(key, values["face_index"], values["subject_id"], detection, embeddings, patch))
         row += 1
     return [_picture(first[key], tuple(of_picture)) for key, of_picture in faces.items()]
+
+
+def _read(path: Path, recognizers: Collection[str] | None) -> tuple[Iterator[dict[str, Any]], dict[str, Embeddings]]:
+    """Rows without embeddings, a few at a time, and the embeddings by recognizer."""
+    names = pq.read_schema(path).names
+    embedded = [name for name in names if name.startswith(_PREFIX)]
+    chosen = [name for name in embedded if recognizers is None or name.removeprefix(_PREFIX) in recognizers]
+    vectors = {name.removeprefix(_PREFIX): _matrix(pq.read_table(path, columns=[name]).column(0)) for name in chosen}
+    plain = [name for name in names if name not in embedded]
+    parts = pq.ParquetFile(path).iter_batches(_ROWS, columns=plain)
+    return (row for part in parts for row in part.to_pylist()), vectors
 
 
 def read_names(gallery_dir: Path) -> frozenset[str]:
@@ -291,9 +304,9 @@ def _picture(values: dict[str, Any], faces: tuple[EnrolledFace, ...]) -> Enrolle
     )
 
 
-def _table(pictures: Sequence[EnrolledPicture], stamp: ShardStamp) -> pa.Table:
+def _table(pictures: Sequence[EnrolledPicture], sizes: Mapping[str, int]) -> pa.Table:
+    """A row a face; `sizes` are those of the embeddings, by recognizer."""
     rows = [(picture, face) for picture in pictures for face in (picture.faces or (None,))]
-    names = sorted({name for _, face in rows if face is not None for name in face.embeddings})
     columns: dict[str, pa.Array] = {
         "sample_key": pa.array([picture.sample_key for picture, _ in rows], pa.string()),
         "face_index": pa.array([face.face_index if face else NO_FACE for _, face in rows], pa.int32()),
@@ -310,13 +323,19 @@ def _table(pictures: Sequence[EnrolledPicture], stamp: ShardStamp) -> pa.Table:
         "labels": pa.array([json.dumps(dict(picture.labels), sort_keys=True) for picture, _ in rows], pa.string()),
         "score": pa.array([face.detection.score if face else None for _, face in rows], pa.float64()),
     }
-    for name in names:
-        vectors = [face.embeddings[name] if face else None for _, face in rows]
-        size = next(len(vector) for vector in vectors if vector is not None)
-        columns[_PREFIX + name] = pa.array(
-            [None if vector is None else vector.tolist() for vector in vectors], pa.list_(pa.float32(), size)
-        )
-    return pa.table(columns).replace_schema_metadata({_STAMP: _stamp_bytes(stamp)})
+    for name, size in sorted(sizes.items()):
+        columns[_PREFIX + name] = _column([face.embeddings[name] if face else None for _, face in rows], size)
+    return pa.table(columns)
+
+
+def _column(vectors: Sequence[Embeddings | None], size: int) -> pa.Array:
+    """A fixed-size list a row, null for None; never as Python's numbers, which take sixteen times the memory."""
+    dense = np.zeros((len(vectors), size), dtype=np.float32)
+    for row, vector in zip(dense, vectors, strict=True):
+        if vector is not None:
+            row[:] = vector
+    missing = pa.array([vector is None for vector in vectors], pa.bool_())
+    return pa.FixedSizeListArray.from_arrays(pa.array(dense.ravel()), size, mask=missing)
 
 
 def _matrix(column: pa.ChunkedArray) -> Embeddings:

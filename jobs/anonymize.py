@@ -86,7 +86,7 @@ class AnonymizeWorker:
         config = self._context.config
         source, destination = open_storage(config.source.uri), open_storage(config.destination.uri)
         with self._gallery.shard(item.shard) as folder:
-            enrolled = enrolled_by_picture(item, read_shard(folder, item.shard))
+            enrolled = enrolled_by_picture(item, read_shard(folder, item.shard, self._compared(item)))
         if item.format == VideoCodec.name:
             return VideoRelease(self._context, self._anonymizer).process(item, enrolled)
         record = ShardRecord(item)
@@ -108,6 +108,10 @@ class AnonymizeWorker:
                 started = following
             self._conclude(started, work)
         return record.close(destination, self._context, self._anonymizer.model_digest, writer.outputs())
+
+    def _compared(self, item: WorkItem) -> tuple[str, ...]:
+        """Recognizers whose enrolled vectors are needed: to follow faces from frame to frame, and for nothing else."""
+        return tuple(self._anonymizer.loop_recognizers)[:1] if item.format == VideoCodec.name else ()
 
     def _wants(self, extension: str) -> bool:
         return wants_pictures(extension) or extension in self._keep

@@ -113,7 +113,7 @@ class _Walk:
 
     def __init__(
         self,
-        context: JobContext,
+        context: AuditContext,
         item: WorkItem,
         manifest: Manifest,
         ledger: dict[str, LedgerPicture],
@@ -128,7 +128,7 @@ class _Walk:
         self._ledger = ledger
         self._position = {picture_id: number for number, picture_id in enumerate(ledger)}
         with GalleryStore(context.config.gallery_uri).shard(item.shard) as folder:
-            self._enrolled = enrolled_by_picture(item, read_shard(folder, item.shard))
+            self._enrolled = enrolled_by_picture(item, read_shard(folder, item.shard, context.thresholds))
         self.clock = Stopwatch()
         self.source_ids: list[str] = []
         self.output_ids: list[str] = []

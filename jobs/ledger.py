@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from cfanet.records import Comparison, FaceDecision, FaceRecord, ImageStatus
 from jobs.storage import PRIVATE_FOLDER, Storage, read_bytes, write_bytes
 
 _FOLDER = f"{PRIVATE_FOLDER}/ledger"
+_ROWS = 4_096  # that are Python objects at a time: a long video has many
 _COMPARISON = pa.struct(
     [
         pa.field("recognizer", pa.string()),
@@ -75,9 +77,11 @@ class LedgerEntry:
 
 def write_ledger(destination: Storage, context: LedgerContext, entries: Sequence[LedgerEntry]) -> str:
     """Write the ledger of one shard atomically; returns its SHA-256."""
-    rows = [row for entry in entries for row in _rows(context, entry)]
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
+    rows = (row for entry in entries for row in _rows(context, entry))
+    with pq.ParquetWriter(buffer, SCHEMA) as writer:
+        for some in iter(lambda: list(itertools.islice(rows, _ROWS)), []):
+            writer.write_table(pa.Table.from_pylist(some, schema=SCHEMA))
     data = buffer.getvalue()
     write_bytes(destination, ledger_path(context.shard), data)
     return hashlib.sha256(data).hexdigest()
@@ -85,14 +89,15 @@ def write_ledger(destination: Storage, context: LedgerContext, entries: Sequence
 
 def read_ledger(destination: Storage, shard: str) -> list[LedgerEntry]:
     """The pictures of one shard, in the order of the source."""
-    table = pq.read_table(io.BytesIO(read_bytes(destination, ledger_path(shard))))
+    file = pq.ParquetFile(io.BytesIO(read_bytes(destination, ledger_path(shard))))
     entries: list[LedgerEntry] = []
     group: list[dict[str, Any]] = []
-    for row in table.to_pylist():
-        if group and row["sample_key"] != group[0]["sample_key"]:
-            entries.append(_entry(group))
-            group = []
-        group.append(row)
+    for part in file.iter_batches(_ROWS):
+        for row in part.to_pylist():
+            if group and row["sample_key"] != group[0]["sample_key"]:
+                entries.append(_entry(group))
+                group = []
+            group.append(row)
     if group:
         entries.append(_entry(group))
     return entries

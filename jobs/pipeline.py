@@ -23,7 +23,9 @@ from ray._private import worker as ray_worker
 from cfanet.errors import CfanetError, ConfigError
 from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig, RunSettings
+from jobs.manifest import Counts
 from jobs.metrics import Meters
+from jobs.underway import Teller, board
 from jobs.watchdog import watched_cluster
 from jobs.worker import StageContext, Worker
 
@@ -147,9 +149,9 @@ class _ShardActor:
         torch.set_num_threads(context.config.run.cpus_per_worker)
         self._worker: Worker[Any] | None = None
         self._error: CfanetError | None = None
-        self._meters = Meters(worker.__name__.removesuffix("Worker").lower())
+        self._meters, self._teller = Meters(worker.__name__.removesuffix("Worker").lower()), Teller(worker.__name__)
         try:
-            self._worker = worker(replace(context, worked=self._meters.worked))
+            self._worker = worker(replace(context, worked=self._worked))
         except CfanetError as error:
             self._error = error
         except Exception as error:  # Ray would start the actor again and again: hand the reason to the driver instead
@@ -159,13 +161,19 @@ class _ShardActor:
         item: WorkItem = pickle.loads(batch["item"][0])
         if self._worker is None:
             return {"outcome": [pickle.dumps(self._error)]}
+        self._teller.begin(item.shard)
         try:
             outcome = ShardReport(item.shard, self._worker.process(item))
         except Exception as error:  # becomes the item's status: nothing is swallowed
             log.debug("shard %s failed\n%s", item.shard, traceback.format_exc())
             outcome = ShardReport(item.shard, None, _last_line(error), not isinstance(error, CfanetError | OSError))
+        self._teller.end()
         self._meters.ended("failed" if outcome.result is None else "done", getattr(outcome.result, "seconds", {}))
         return {"outcome": [pickle.dumps(outcome)]}
+
+    def _worked(self, counts: Counts) -> None:
+        self._meters.worked(counts)
+        self._teller.worked(counts)
 
 
 def _last_line(error: Exception) -> str:
@@ -180,7 +188,8 @@ def ray_session(config: ReleaseConfig) -> Iterator[None]:
     """Use the cluster that is there (a submitted job, RAY_ADDRESS), or a private local one for the block."""
     _quieten()
     if ray.is_initialized():
-        yield
+        with board():
+            yield
         return
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if not os.environ.get("RAY_ADDRESS"):
@@ -193,7 +202,7 @@ def ray_session(config: ReleaseConfig) -> Iterator[None]:
     with _without_native_stderr():
         ray.init(**quiet)
     try:
-        with watched_cluster():
+        with watched_cluster(), board():
             yield
     finally:
         ray.shutdown()

@@ -178,7 +178,7 @@ def prepare(config: ReleaseConfig, layout: Layout, build: BuildPreparer, progres
             records[record.shard] = record
             stage.advance(Counts(pictures=record.pictures, faces=record.faces))
 
-        failures = run_items(PrepareWorker, context, todo, take)
+        failures = run_items(PrepareWorker, context, todo, take, stage)
     summary = summarise(list(records.values()), unrecorded, layout.left_out)
     folder.write_summary(summary)
     raise_failures(PREPARE, {shard: report.error for shard, report in failures.items()})

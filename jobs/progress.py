@@ -17,13 +17,15 @@ _LINE_EVERY_S = 5.0
 class StageProgress:
     """How far one stage is. Speaks for itself every few seconds where there is no terminal."""
 
-    def __init__(self, console: Console, title: str, total: int) -> None:
-        """Start a stage of `total` shards."""
+    def __init__(self, console: Console, title: str, total: int, expected: int = 0) -> None:
+        """Start a stage of `total` shards, and about `expected` pictures where that is known."""
         self._console = console
         self._title = title
         self._total = total
+        self._expected = expected
         self._done = 0
         self._counts = Counts()
+        self._underway: Callable[[], Counts] = Counts
         self._started = time.monotonic()
 
     def advance(self, counts: Counts) -> None:
@@ -31,26 +33,36 @@ class StageProgress:
         self._done += 1
         self._counts += counts
 
+    def watch(self, underway: Callable[[], Counts]) -> None:
+        """Ask `underway`, whenever something is shown, for the counts of shards that are being worked on."""
+        self._underway = underway
+
     def text(self) -> str:
-        """Pictures, speed, what became of them, and the time left; one line."""
-        if not self._done:
-            return f"working since {duration(self.elapsed)}"
-        elapsed = max(self.elapsed, 1e-3)
-        parts = [f"{self._counts.pictures} pictures", f"{self._counts.pictures / elapsed:.1f}/s"]
-        if self._counts.faces:
-            parts.append(f"{self._counts.faces} faces")
+        """Pictures so far, speed, what became of them, and the time left; one line."""
+        elapsed, ended = max(self.elapsed, 1e-3), self._done >= self._total
+        counts = self._counts if ended else self._counts + self._underway()
+        if not self._done and not counts.pictures:
+            return f"working since {duration(elapsed)}"
+        parts = [f"{counts.pictures} pictures", f"{counts.pictures / elapsed:.1f}/s"]
+        if counts.faces:
+            parts.append(f"{counts.faces} faces")
         words = {
             "anonymized": "anonymized",
             "obscured": "obscured",
             "no_face": "without a face",
             "quarantined": "withheld",
         }
-        parts += [
-            f"{getattr(self._counts, name)} {word}" for name, word in words.items() if getattr(self._counts, name)
-        ]
-        if 0 < self._done < self._total:
-            parts.append(f"about {duration(elapsed / self._done * (self._total - self._done))} left")
+        parts += [f"{getattr(counts, name)} {word}" for name, word in words.items() if getattr(counts, name)]
+        share = 1.0 if ended else self._share(counts.pictures)
+        if 0 < share < 1:
+            parts.append(f"about {duration(elapsed * (1 / share - 1))} left")
         return " · ".join(parts)
+
+    def _share(self, pictures: int) -> float:
+        """Of the stage, how much is done: by pictures where their number is known or can be told from done shards."""
+        done = self._done / self._total
+        expected = self._expected or (self._counts.pictures / done if done else 0)
+        return min(1.0, pictures / expected) if expected else done
 
     def line(self) -> str:
         """The stage as one line of text."""
@@ -79,11 +91,11 @@ class Progress:
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     @contextlib.contextmanager
-    def stage(self, title: str, total: int, skipped: int = 0) -> Iterator[StageProgress]:
-        """Show one stage for the block; `skipped` shards were done by an earlier run."""
+    def stage(self, title: str, total: int, skipped: int = 0, expected: int = 0) -> Iterator[StageProgress]:
+        """Show one stage for the block; `skipped` shards were done by an earlier run; about `expected` pictures."""
         if skipped:
             self.say(f"{title}: {skipped} shards were done before, {total} to do")
-        stage = StageProgress(self.console, title, total)
+        stage = StageProgress(self.console, title, total, expected)
         if not total:
             yield stage
             return

@@ -38,6 +38,7 @@ class Run:
     stage_seconds: dict[str, float] = field(default_factory=dict)  # wall clock
     step_seconds: dict[str, float] = field(default_factory=dict)  # summed over workers
     worker_peak_bytes: int = 0
+    enrolled_pictures: int = 0  # in the sealed gallery
     poison: dict[str, str] = field(default_factory=dict)  # shards to be withheld as a whole, and why
 
     @property

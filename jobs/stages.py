@@ -27,8 +27,9 @@ from jobs.leaks import LeakScanner
 from jobs.manifest import Counts, Manifest
 from jobs.pipeline import ShardReport, run_stage
 from jobs.plan import RELEASE_FILE, finished
-from jobs.progress import Progress
+from jobs.progress import Progress, StageProgress
 from jobs.run import Run, config_record, forget_release
+from jobs.underway import underway
 from jobs.withhold import WithholdContext, WithholdWorker
 from jobs.worker import JobContext, StageContext, Worker
 
@@ -54,6 +55,7 @@ def enrol(run: Run, progress: Progress) -> Snapshot:
         snapshot, failures = enrol_items(run.context, run.plan.examined, progress, run.note_worker)
         run.poison |= _poison(ENROL, failures, len(run.plan.examined))
         run.seal(snapshot.sha256)
+        run.enrolled_pictures = snapshot.n_pictures
         return snapshot
 
 
@@ -71,7 +73,7 @@ def enrol_items(
             note("enrol", done.seconds, done.peak_memory_bytes)
             stage.advance(Counts(pictures=done.pictures, faces=done.faces))
 
-        failures = run_items(EnrolWorker, context, todo, take)
+        failures = run_items(EnrolWorker, context, todo, take, stage)
     for shard in failures:  # nobody of it can be recognised, and nothing of it will be released
         with gallery.draft(shard) as folder:
             write_shard(folder, shard, [], ShardStamp("not enrolled", ""))
@@ -88,14 +90,15 @@ def anonymize(run: Run, progress: Progress) -> None:
         todo = [item for item in run.plan.todo if item.shard not in run.poison]
         if run.plan.todo:
             forget_release(run)
-        with progress.stage(ANONYMIZE, len(todo), len(run.manifests)) as stage:
+        expected = max(0, run.enrolled_pictures - run.counts.pictures)
+        with progress.stage(ANONYMIZE, len(todo), len(run.manifests), expected) as stage:
 
             def take(shard: str, done: Manifest) -> None:
                 run.manifests[shard] = done
                 run.note_worker("anonymize", done.seconds, done.peak_memory_bytes)
                 stage.advance(done.counts)
 
-            failures = run_items(AnonymizeWorker, run.context, todo, take)
+            failures = run_items(AnonymizeWorker, run.context, todo, take, stage)
         run.poison |= _poison(ANONYMIZE, failures, len(todo))
         _withhold(run, progress)
         missing = {item.shard: "it has no manifest" for item in run.plan.items if item.shard not in run.manifests}
@@ -115,10 +118,16 @@ def _withhold(run: Run, progress: Progress) -> None:
 
 
 def run_items(
-    worker: type[Worker[R]], context: StageContext, items: Sequence[WorkItem], take: Callable[[str, R], None]
+    worker: type[Worker[R]],
+    context: StageContext,
+    items: Sequence[WorkItem],
+    take: Callable[[str, R], None],
+    shown: StageProgress | None = None,
 ) -> dict[str, ShardReport[Any]]:
     """Run a stage; what failed without killing its worker is tried once more at the end. Returns what failed."""
     failed: dict[str, ShardReport[Any]] = {}
+    if shown is not None:
+        shown.watch(lambda: underway(worker.__name__))
     for again in (False, True):
         todo = [item for item in items if item.shard in failed and not failed[item.shard].died] if again else items
         for report in run_stage(worker, context, todo):
@@ -172,7 +181,7 @@ def audit(run: Run, snapshot: Snapshot, bench: Bench, progress: Progress) -> Ver
                 evidence.write_gallery(run_id, snapshot, gallery_rows(folder))
             evidence.write_outside(run_id, _outside(run.config))
             evidence.write_thresholds(run_id, bench.calibrations)
-            with progress.stage(AUDIT, len(run.plan.items)) as stage:
+            with progress.stage(AUDIT, len(run.plan.items), expected=run.counts.pictures) as stage:
 
                 def take(_: str, done: AuditResult) -> None:
                     evidence.write_shard(run_id, done.shard)
@@ -180,7 +189,7 @@ def audit(run: Run, snapshot: Snapshot, bench: Bench, progress: Progress) -> Ver
                     faces = sum(len(picture.faces) for picture in done.shard.pictures)
                     stage.advance(Counts(pictures=len(done.shard.pictures), faces=faces))
 
-                failures = run_items(AuditWorker, context, run.plan.items, take)
+                failures = run_items(AuditWorker, context, run.plan.items, take, stage)
             raise_failures(AUDIT, {shard: report.error for shard, report in failures.items()})
             scanner = LeakScanner(run.config)
             evidence.write_findings(run_id, scanner.strays(run.storage, run.manifests.values(), RELEASE_FILE))

@@ -142,6 +142,7 @@ class VideoRelease:
                 if enrolled[source.id].input_sha256 != source.sha256:
                     raise PictureError("changed", f"frame {before.number} is not the one that was enrolled")
                 result, digest = attempt.results[before.number], _digest(after)
+                new = before.number not in clean
                 if clean.get(before.number) != digest:
                     left = self._anonymizer.check_released(before.pixels, after.pixels, result)
                     if left:
@@ -150,6 +151,9 @@ class VideoRelease:
                         clean[before.number] = digest
                 record.end_sample(released=True)
                 record.release(source, result, digest)
+                news = record.news()
+                if new and before.number in clean:  # not again in the next pass
+                    self._context.worked(news)
             if next(written, None) is not None:
                 raise PictureError("frames_lost", "more frames were written than there are")
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -46,12 +47,14 @@ def write_clip(
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=muxer) as output:
         output.metadata.update({"title": "Eileen Collins", "location": "+27.59+086.56/"})
-        stream = output.add_stream(codec, rate=25, options={"crf": "16"} if "264" in codec else {"b": "2M"})
+        options = {"crf": "16"} if "264" in codec else {"b": "2M"}
+        stream = cast("av.VideoStream", output.add_stream(codec, rate=25, options=options))
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.time_base, stream.codec_context.time_base = "yuv420p", base, base
         prepare(output, stream)
         if sound:
-            _write_tone(output, output.add_stream(sound_codec, rate=48000), times[-1] + 0.04)
+            voice = cast("av.AudioStream", output.add_stream(sound_codec, rate=48000))
+            _write_tone(output, voice, times[-1] + 0.04)
         for pixels, time_s in zip(frames, times, strict=True):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
             frame.pts, frame.time_base = round(time_s / base), base

@@ -49,3 +49,25 @@ def test_on_a_terminal_there_is_a_bar_and_a_last_line() -> None:
     with Progress(Console(file=out, force_terminal=True, width=200)).stage("audit", 1) as stage:
         stage.advance(Counts(pictures=1))
     assert "audit: 1 of 1 shards" in out.getvalue()
+
+
+def test_shards_that_are_being_worked_on_count_as_far_as_they_are() -> None:
+    """Three large shards, none of them done: what else could a person be told?"""
+    stage = StageProgress(Console(file=io.StringIO()), "anonymize", 3, expected=400)
+    assert "working since" in stage.text()
+    stage.watch(lambda: Counts(pictures=100, faces=7))
+    text = stage.text()
+    assert text.startswith("100 pictures") and "7 faces" in text and "left" in text
+    stage.advance(Counts(pictures=150))
+    assert stage.text().startswith("250 pictures")
+    stage.advance(Counts(pictures=150))
+    stage.advance(Counts(pictures=100))
+    assert stage.text().startswith("400 pictures") and "left" not in stage.text()
+
+
+def test_without_a_known_number_the_time_left_follows_from_the_shards_that_are_done() -> None:
+    stage = StageProgress(Console(file=io.StringIO()), "enrol", 4)
+    stage.watch(lambda: Counts(pictures=10))
+    assert "left" not in stage.text()
+    stage.advance(Counts(pictures=10))
+    assert stage.text().startswith("20 pictures") and "left" in stage.text()
