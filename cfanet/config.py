@@ -28,11 +28,14 @@ class LoopSettings(Section):
     )
     fmr: float = Field(1e-3, gt=0.0, lt=0.5, description="false match rate at which their thresholds are taken")
     threshold: float | None = Field(
-        None, gt=-1.0, lt=1.0, description="one similarity threshold for all of them instead of the calibrated ones"
+        None,
+        gt=-1.0,
+        le=2.0,
+        description="one similarity threshold for all of them instead of the calibrated ones; 2 never refuses",
     )
     margin: float = Field(0.02, ge=0.0, lt=0.5, description="how far below the threshold a new face must stay")
     max_structure: float = Field(
-        0.92,
+        0.95,
         ge=0.0,
         le=1.0,
         description="correlation of fine structure with the old face from which a new one is refused; 1 never refuses",
@@ -83,7 +86,7 @@ class AnonymizeSettings(Section):
         description="per_subject: of one video, tracks that look like one person get one new face; pseudonymisation",
     )
     generator: str = Field("default", description='"default" or the path of a .safetensors generator')
-    angle_deg: float = Field(90.0, ge=0.0, le=180.0, description="angle between the original and the new identity")
+    angle_deg: float = Field(95.0, ge=0.0, le=180.0, description="angle between the original and the new identity")
     min_replace_px: float = Field(
         32.0, ge=0.0, description="narrower faces are obscured: recognizers cannot tell whether a new one passes"
     )

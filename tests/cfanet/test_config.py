@@ -15,7 +15,7 @@ def test_defaults_are_valid_and_frozen() -> None:
     [
         {"angel_deg": 90},
         {"angle_deg": 181},
-        {"loop": {"threshold": 1.5}},
+        {"loop": {"threshold": 2.5}},
         {"loop": {"recognizers": []}},
         {"detector": {"min_face_px": 2}},
         {"method": "swirl"},

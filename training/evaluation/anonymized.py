@@ -21,7 +21,7 @@ from training.evaluation.faces import Look
 from training.evaluation.samples import Photo
 
 _EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}
-_NEVER_REFUSED = 0.999999  # a similarity that only an unchanged face reaches
+_NEVER_REFUSED = 2.0  # a similarity that no face reaches, not even one whose generator ignores the identity
 
 
 @dataclass(frozen=True)
