@@ -38,6 +38,7 @@ class Journal:
         write_preview(self._folder / "preview.png", grid)
         if self._board is not None:
             self._board.add_image("held-out", grid, step)
+            self._board.flush()
 
     def _write(self, kind: str, step: int, values: dict[str, float]) -> None:
         rounded = {name: round(value, 5) for name, value in values.items()}

@@ -1,6 +1,5 @@
 """`cfanet evaluate …`: parse, run one experiment, say where its tables are."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -45,9 +44,6 @@ def lfw(
     recognizer: Judges = ["dlib"],  # noqa: B006 (typer copies it)
     loop: Loops = ["on", "off"],  # noqa: B006
     everyone: Annotated[bool, typer.Option("--everyone", help="Rank also people who are in no pair.")] = False,
-    whole: Annotated[
-        bool, typer.Option("--whole-gallery", help="With --limit: thresholds, ranks and the loop's gallery of all SRC.")
-    ] = False,
     generator: GeneratorFile = "default",
     method: Method = "cfa",
     angle: Angle = None,
@@ -60,7 +56,7 @@ def lfw(
     from training.evaluation.lfw import evaluate_lfw
 
     request = Request(source, out, tuple(recognizer), limit, generator, method, angle, tuple(loop), seed, device)
-    _say(evaluate_lfw(replace(request, whole_gallery=whole), pairs, everyone))
+    _say(evaluate_lfw(request, pairs, everyone))
 
 
 @app.command(epilog="Example: cfanet evaluate quality 'data/lfw-dev-*.tar' --out results --limit 500")
