@@ -78,7 +78,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
         (["release", "gs://bucket/in", "OUT"], "gs:// addresses are not supported"),
         (["release", "SOURCE", "OUT", "--set", "anonymize.angel_deg=3"], "did you mean 'anonymize.angle_deg'?"),
         (["release", "SOURCE", "OUT", "--set", "anonymize.angle_deg=999"], "less than or equal to 180"),
-        (["release", "SOURCE", "OUT", "--set", "anonymize.loop.threshold=2"], "anonymize.loop.threshold"),
+        (["release", "SOURCE", "OUT", "--set", "anonymize.loop.threshold=3"], "anonymize.loop.threshold"),
         (["release", "SOURCE", "OUT", "--config", "OUT/none.toml"], "cannot be read"),
         (["release", "SOURCE", "OUT", "--key-file", "OUT/none"], "key file"),
         (["audit", "OUT"], "SRC is missing"),

@@ -247,4 +247,4 @@ def test_real_networks_keep_one_face_through_a_clip(
     for old, new, (face,) in zip(before, after, faces, strict=True):
         x0, y0, x1, y1 = (int(v) for v in face.box)
         changed = np.abs(old.pixels.astype(int) - new.pixels)[y0:y1, x0:x1].mean()
-        assert changed > 8
+        assert changed > 5, "encoding alone changes less"

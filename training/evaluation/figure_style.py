@@ -75,9 +75,12 @@ def legend_below(figure: Figure) -> None:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write the figure as PNG."""
+    """Write the figure as PNG of 256 colours: grids of photographs are a third of the size, and look the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
+    with Image.open(path) as drawn:
+        few = drawn.convert("RGB").quantize(256)
+    few.save(path, optimize=True)
     return path
 
 

@@ -19,6 +19,7 @@ from training.evaluation.public_domain import collins, hopper
 
 ANGLES_DEG = (0.0, 30.0, 60.0, 90.0, 120.0)
 _IDENTITIES = 3
+_BORROWING = {"k-same", "k-same-eigen", "donor-swap"}  # show the faces of people in the data
 _WIDEST = 7  # columns that a reader still sees as faces
 
 
@@ -35,6 +36,8 @@ def _draw(
     names, columns = ["original"], [[cut(image, face.box) for image, face in people]]
     for method in methods:
         settings = replace(request, method=method).settings
+        if settings.method in _BORROWING:
+            continue
         for label, variant in _variants(replace(request, method=method).choice.name, settings):
             names.append(label)
             columns.append([cut(_released(image, face, variant, 0), face.box) for image, face in people])
