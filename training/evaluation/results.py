@@ -33,9 +33,7 @@ _DETECTORS = ("mtcnn", "dlib-hog")
 METHODS = "Each method by what is still matched, kept and found, with 95 % intervals; numbers in the table above."
 _PORTRAITS = "Two portraits in the public domain, of NASA and the US Navy; the loop without a gallery."
 FIGURES: Mapping[str, Mapping[str, str]] = {
-    "Methods": {
-        "before-after": f"The same face by every method that borrows none: those would show people of the data. {_PORTRAITS}"
-    },
+    "Methods": {"before-after": f"The same face by every method that borrows no faces of the data. {_PORTRAITS}"},
     "cfanet evaluate lfw": {
         "similarity": "Similarities of same pairs, untouched and with the right picture anonymized, and of different "
         "people; dashed: the threshold at FAR 1e-3 from all impostor pairs.",
