@@ -200,12 +200,26 @@ def ray_session(config: ReleaseConfig) -> Iterator[None]:
             "object_store_memory": _OBJECT_STORE_BYTES,
         }
     with _without_native_stderr():
-        ray.init(**quiet)
+        _start(quiet)
     try:
         with watched_cluster(), board():
             yield
     finally:
         ray.shutdown()
+
+
+def _start(options: Mapping[str, Any]) -> None:
+    """Start or join the cluster; CfanetError where the machine is too busy to start one: Ray waits half a minute."""
+    try:
+        ray.init(**options)
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+        ray.shutdown()
+        raise CfanetError(
+            "Ray did not start within 30 s, because this machine is too busy: run the same command again, or when "
+            "less is running; what is finished is kept"
+        ) from error
 
 
 @contextlib.contextmanager

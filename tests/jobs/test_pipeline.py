@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cfanet.errors import ConfigError
+from cfanet.errors import CfanetError, ConfigError
 from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig
 from jobs.pipeline import ray_session, run_stage
@@ -84,3 +84,17 @@ def test_workers_that_fit_nowhere_are_an_error(
     for key, value in (("run__gpus_per_worker", 1.0), ("run__cpus_per_worker", 256)):
         with pytest.raises(ConfigError, match=r"the best of 1 nodes has \d+ CPUs and 0 GPUs"):
             list(run_stage(FakeWorker, make_context(make_config(**{key: value})), ITEMS))
+
+
+def test_a_machine_too_busy_for_ray_is_one_sentence(
+    make_config: Callable[..., ReleaseConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fake_init(**options: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because …")
+
+    monkeypatch.setattr("jobs.pipeline.ray.init", fake_init)
+    monkeypatch.setattr("jobs.pipeline.ray.shutdown", lambda: None)
+    monkeypatch.setattr("jobs.pipeline.ray.is_initialized", lambda: False)
+    session = ray_session(make_config())
+    with pytest.raises(CfanetError, match=r"^Ray did not start within 30 s.*: run the same command again"), session:
+        pytest.fail("there is no cluster")
