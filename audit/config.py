@@ -131,11 +131,11 @@ class AuditSettings(Section):
         "the same place reach 0.78, re-encoded and shrunk copies of larger faces 0.87",
     )
     left_face_correlation: float = Field(
-        0.95,
+        0.96,
         gt=0.5,
         lt=1.0,
         description="the same for a face in its own picture, where nothing was shrunk; measured: 95 % of copies at "
-        "JPEG quality 30 or blurred by 1 px reach 0.96, new faces that the loop lets pass at most 0.945",
+        "JPEG quality 30 or blurred by 1 px reach 0.96, new faces that the loop lets pass at most 0.951",
     )
     attacks: AttackSettings = AttackSettings()
     worst_cases: int = Field(20, ge=0, le=1000, description="faces listed by id in the report, per recognizer")

@@ -69,7 +69,7 @@ class Originals:
         entries: Sequence[tuple[str, str, int]],
         read: Callable[[str], list[EnrolledPicture]],
         correlation: float,
-        left_correlation: float = 0.95,
+        left_correlation: float = 0.96,
     ) -> None:
         """Search the pictures of `audit.gallery.read_fingerprints`; `read` fetches an enrolled shard by name.
 
