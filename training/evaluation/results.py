@@ -66,9 +66,7 @@ class ResultsPlan:
 
 def evaluate_results(request: Request, plan: ResultsPlan, document: Path) -> tuple[Path, Path]:
     """Run what is not in the cache yet, draw, and rewrite the marked part of `document`; figures lie beside it."""
-    text = document.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise InputError(f"{document} has no place for results: put {BEGIN!r} and {END!r} into it")
+    _around(document)  # a document without a place is said now, not after an hour
     prepare_originals(request, plan.workers)
     specs = _with_donors(request, plan.methods)
     out, keys, groups = experiment_groups(request, plan.pairs, everything=request.limit is None)
@@ -85,9 +83,17 @@ def evaluate_results(request: Request, plan: ResultsPlan, document: Path) -> tup
     part = "\n".join([BEGIN, *_header(documents["lfw"], request), *_show(chapters, figures), END])
     for judge in documents["lfw"]["recognizers"]:
         part = part.replace(judge, short(judge))
-    start, stop = text.index(BEGIN), text.index(END) + len(END)
-    document.write_text(text[:start] + part + text[stop:], encoding="utf-8")
+    before, after = _around(document)  # as it is now: it may have been edited in the meantime
+    document.write_text(before + part + after, encoding="utf-8")
     return scorecard[0], document
+
+
+def _around(document: Path) -> tuple[str, str]:
+    """What stands before and after the marked part; InputError where there is none."""
+    text = document.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise InputError(f"{document} has no place for results: put {BEGIN!r} and {END!r} into it")
+    return text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
 
 
 def _with_donors(request: Request, methods: Sequence[str]) -> list[str]:
