@@ -111,7 +111,7 @@ def leaks(measured: Measurements, settings: GateSettings) -> Iterator[Check]:
         "Does the output hold only what was recorded?",
         measured.strays,
         settings.max_stray_files,
-        ("Every file is recorded.", "Files that no manifest mentions"),
+        ("Every file is recorded.", "Files that no manifest mentions, or members that are not allowed"),
     )
     yield count_check(
         "repeated_seeds",

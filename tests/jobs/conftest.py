@@ -17,6 +17,14 @@ from jobs.plan import read_source
 from jobs.progress import Progress
 from jobs.worker import JobContext
 from tests.jobs.fakes import FakeTools
+from tests.jobs.s3 import moto_server
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The address of a real S3 endpoint, empty at first, for one file of tests."""
+    with moto_server() as address:
+        yield address
 
 
 @pytest.fixture

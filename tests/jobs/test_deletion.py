@@ -21,19 +21,13 @@ from jobs.release import audit, release
 from jobs.verify import verify
 from tests.audit.test_erase import STAMP, face
 from tests.jobs.fakes import FakeTools, encoded, write_tar
-from tests.jobs.s3 import Bucket, moto_server, variables
+from tests.jobs.s3 import Bucket, variables
 
 Open = Callable[[], GalleryStore]
 
 
 def yes(what: str) -> bool:
     return True
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
 
 
 @pytest.fixture(params=["folder", "bucket"])

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,15 +10,9 @@ import pytest
 from audit.gallery import ShardStamp, has_shard, load, read_shard, seal, write_shard
 from audit.records import EnrolledPicture
 from jobs.gallery_store import GalleryStore, named_galleries
-from tests.jobs.s3 import Bucket, moto_server, variables
+from tests.jobs.s3 import Bucket, variables
 
 STAMP = ShardStamp("etag", "settings")
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
 
 
 @pytest.fixture(params=["folder", "bucket"])

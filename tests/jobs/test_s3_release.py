@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,17 +21,11 @@ from jobs.status import status
 from jobs.storage import S3Storage
 from jobs.verify import verify
 from tests.jobs.fakes import FakeTools, encoded, folder_digest, write_tar
-from tests.jobs.s3 import ACCESS, SECRET, Bucket, FaultyProxy, moto_server, variables
+from tests.jobs.s3 import ACCESS, SECRET, Bucket, FaultyProxy, variables
 from tests.jobs.test_interrupt import _SCRIPT, _killed_at_the_end
 
 Make = Callable[..., ReleaseConfig]
 _SHARDS = 4
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
 
 
 @pytest.fixture

@@ -4,22 +4,15 @@ import hashlib
 import io
 import pickle
 import random
-from collections.abc import Iterator
 
 import pytest
 
 from cfanet.errors import ConfigError, InputError, StorageError
 from jobs.storage import S3Storage, read_bytes, sha256_of, write_bytes
 from jobs.storage.s3 import split_uri
-from tests.jobs.s3 import SECRET, Bucket, FaultyProxy, moto_server, variables
+from tests.jobs.s3 import SECRET, Bucket, FaultyProxy, variables
 
 _BIG = random.Random(3).randbytes(20 * 2**20 + 7)  # three parts
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
 
 
 @pytest.fixture
