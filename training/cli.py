@@ -12,7 +12,7 @@ from cfanet.errors import ConfigError
 from cfanet.recognizers import TorchRecognizer, load_recognizer
 from training.config import TrainingSettings, load_settings
 from training.data import FaceSet, PairSampler, load_faces, real_spread, split_held_out
-from training.distributed import join
+from training.distributed import joined
 from training.evaluation.cli import app as evaluate_app
 from training.export import export_generator
 from training.guide import Guide
@@ -41,12 +41,12 @@ def train(
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = load_settings(config)
-    place, device = join(device, settings.schedule.batch)
-    guides = [_guide(spec, settings, device) for spec in (settings.guide, *settings.more_guides)]
-    faces = split_held_out(load_faces(settings.data, settings.network.resolution))
-    sampler = PairSampler(faces[0], settings.schedule)
-    trainer = Trainer(settings, guides, device, place)
-    trainer.run(sampler, out, _Listener(trainer, faces, out), minutes)
+    with joined(device, settings.schedule.batch) as (place, own_device):
+        guides = [_guide(spec, settings, own_device) for spec in (settings.guide, *settings.more_guides)]
+        faces = split_held_out(load_faces(settings.data, settings.network.resolution))
+        sampler = PairSampler(faces[0], settings.schedule)
+        trainer = Trainer(settings, guides, own_device, place)
+        trainer.run(sampler, out, _Listener(trainer, faces, out), minutes)
     if place.first:
         thresholds = export_generator(out / "generator.safetensors", trainer, faces)
         _console.print(f"step {trainer.step}: {out / 'generator.safetensors'}, thresholds {thresholds}")

@@ -108,6 +108,7 @@ class PairSampler:
         self._faces, self._batch, self._seed = faces, schedule.batch, schedule.seed
         self._same_pairs = min(max(1, round(schedule.batch * schedule.same_share)), schedule.batch - 1)
         self._labelled_share = schedule.labelled_share
+        self._soft_share = schedule.soft_share
         self._virtual_share = schedule.virtual_share
         self._virtual_rad = (math.radians(schedule.virtual_from_deg), math.radians(schedule.virtual_to_deg))
         self._labelled = (faces.identity != UNKNOWN).nonzero()[:, 0]
@@ -133,6 +134,7 @@ class PairSampler:
         x = _mirror(_to_float(faces.pictures[xs]), rng)
         y = _mirror(_to_float(faces.pictures[ys]), rng)
         turn, theta = self._virtual(~same, rng)
+        x = soften(x, self._soft_share, rng)
         return Pairs(x, augment(y, rng), y, faces.embedding[xs], faces.embedding[ys], turn, theta, same)
 
     def _virtual(self, may: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -161,6 +163,19 @@ class PairSampler:
         return _randint(len(self._faces), rng)
 
 
+def soften(pictures: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """A share of the pictures at the resolution that small faces have: at worst a fifth of the side.
+
+    (N, 3, R, R) in [-1, 1] → the same shape. The source is degraded, not what is asked of it: its identity stays R_id's
+    view of the sharp picture, so that small faces are moved from where the person is.
+    """
+    side, out = pictures.shape[-1], pictures.clone()
+    chosen = torch.rand(len(pictures), generator=rng) < share
+    for i in chosen.nonzero()[:, 0].tolist():
+        out[i : i + 1] = _reduced(pictures[i : i + 1], int(side * _uniform(0.2, 0.7, rng)))
+    return out
+
+
 def augment(pictures: Tensor, rng: torch.Generator) -> Tensor:
     """What the identity branch must not depend on: brightness, contrast, saturation, resolution, a hidden patch.
 
@@ -174,14 +189,17 @@ def augment(pictures: Tensor, rng: torch.Generator) -> Tensor:
     out = ((grey + saturation * (pictures - grey)) * gain + shift).clamp(-1, 1)
     for i in range(n):
         if torch.rand((), generator=rng) < 0.3:
-            small = int(side * float(torch.empty(()).uniform_(0.35, 0.8, generator=rng)))
-            low = F.interpolate(out[i : i + 1], size=(small, small), mode="area")
-            out[i : i + 1] = F.interpolate(low, size=(side, side), mode="bilinear", align_corners=False)
+            out[i : i + 1] = _reduced(out[i : i + 1], int(side * _uniform(0.35, 0.8, rng)))
         if torch.rand((), generator=rng) < 0.3:
             hole = side // 4
             top, left = _randint(side - hole, rng), _randint(side - hole, rng)
             out[i, :, top : top + hole, left : left + hole] = 0.0
     return out
+
+
+def _reduced(pictures: Tensor, small: int) -> Tensor:
+    low = F.interpolate(pictures, size=(small, small), mode="area")
+    return F.interpolate(low, size=pictures.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _mirror(pictures: Tensor, rng: torch.Generator) -> Tensor:
@@ -191,6 +209,10 @@ def _mirror(pictures: Tensor, rng: torch.Generator) -> Tensor:
 
 def _to_float(pictures: Tensor) -> Tensor:
     return pictures.float() / 127.5 - 1.0
+
+
+def _uniform(low: float, high: float, rng: torch.Generator) -> float:
+    return float(torch.empty(()).uniform_(low, high, generator=rng))
 
 
 def _randint(high: int, rng: torch.Generator) -> int:

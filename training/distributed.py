@@ -6,7 +6,8 @@ pass a step; so every process holds the same weights, and rank 0 alone writes.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -43,14 +44,17 @@ class Place:
         return slice(self.rank, batch, self.world)
 
 
-def join(device: str, batch: int) -> tuple[Place, str]:
-    """Join the processes that `torchrun` started, if it did; returns the place and this process's device.
+@contextmanager
+def joined(device: str, batch: int) -> Iterator[tuple[Place, str]]:
+    """Join the processes that `torchrun` started, if it did; gives the place and this process's device.
 
-    ConfigError where the batch does not leave each process at least two pairs.
+    They part at the end: a process that ends while torch's threads still listen to the others may be aborted. After an
+    error nothing is waited for, torchrun stops the others. ConfigError where the batch does not leave each process at least two pairs.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        return Place(), device
+        yield Place(), device
+        return
     if batch < 2 * world or batch % world:
         raise ConfigError(f"schedule.batch {batch} on {world} processes: give a multiple of {world}, twice it at least")
     cuda = device.startswith("cuda")
@@ -59,7 +63,8 @@ def join(device: str, batch: int) -> tuple[Place, str]:
         torch.cuda.set_device(own)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if cuda else "gloo")
-    return Place(dist.get_rank(), world), own
+    yield Place(dist.get_rank(), world), own
+    dist.destroy_process_group()
 
 
 def average_gradients(place: Place, modules: Iterable[nn.Module]) -> None:

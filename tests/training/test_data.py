@@ -6,7 +6,7 @@ import torch
 from cfanet.errors import InputError
 from tests.training.prepared import write_prepared
 from training.config import ScheduleSettings
-from training.data import UNKNOWN, FaceSet, PairSampler, augment, data_digest, load_faces, split_held_out
+from training.data import UNKNOWN, FaceSet, PairSampler, augment, data_digest, load_faces, soften, split_held_out
 from training.distributed import Place
 
 SCHEDULE = ScheduleSettings(batch=8, same_share=0.5)
@@ -82,6 +82,21 @@ def test_augmentation_keeps_shape_and_range_and_changes_pictures() -> None:
     assert y.shape == x.shape
     assert float(y.abs().max()) <= 1.0
     assert all(not torch.equal(a, b) for a, b in zip(x, y, strict=True))
+
+
+def test_a_share_of_the_sources_is_soft_and_nothing_else_changes(faces: FaceSet) -> None:
+    sharp = PairSampler(faces, SCHEDULE).step(3)
+    soft = PairSampler(faces, SCHEDULE.model_copy(update={"soft_share": 1.0})).step(3)
+    steps = [(pairs.x[..., 1:] - pairs.x[..., :-1]).abs().mean((1, 2, 3)) for pairs in (sharp, soft)]
+    assert (steps[1] < steps[0]).all()
+    assert torch.equal(sharp.y_clean, soft.y_clean)
+    assert torch.equal(sharp.x_embedding, soft.x_embedding)
+
+
+def test_a_picture_that_is_not_chosen_stays_as_it_is() -> None:
+    pictures = torch.rand(200, 3, 8, 8)
+    same = (soften(pictures, 0.5, torch.Generator().manual_seed(1)) == pictures).flatten(1).all(1)
+    assert 70 < int(same.sum()) < 130
 
 
 def test_the_share_of_labelled_faces_is_as_set(faces: FaceSet) -> None:

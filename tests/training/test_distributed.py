@@ -9,20 +9,21 @@ import torch
 from torch import nn
 
 from cfanet.errors import ConfigError
-from training.distributed import Place, average_gradients, join
+from training.distributed import Place, average_gradients, joined
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import sys, torch
-from training.distributed import average_gradients, join
-place, device = join("cpu", 4)
-layer = torch.nn.Linear(3, 1)
-torch.nn.init.ones_(layer.weight); torch.nn.init.zeros_(layer.bias)
-x = torch.arange(12.0).view(4, 3)[place.rows(4)]
-layer(x).square().mean().backward()
-average_gradients(place, [layer])
-assert place.agreed(place.rank == 0) is True and place.agreed(place.rank == 1) is False
-torch.save([layer.weight.grad, layer.bias.grad], f"{sys.argv[1]}/{place.rank}.pt")
+from training.distributed import average_gradients, joined
+with joined("cpu", 4) as (place, device):
+    layer = torch.nn.Linear(3, 1)
+    torch.nn.init.ones_(layer.weight); torch.nn.init.zeros_(layer.bias)
+    x = torch.arange(12.0).view(4, 3)[place.rows(4)]
+    layer(x).square().mean().backward()
+    average_gradients(place, [layer])
+    assert place.agreed(place.rank == 0) is True and place.agreed(place.rank == 1) is False
+    torch.save([layer.weight.grad, layer.bias.grad], f"{sys.argv[1]}/{place.rank}.pt")
+assert not torch.distributed.is_initialized()
 """
 
 
@@ -59,15 +60,15 @@ def test_two_processes_get_the_gradient_of_the_whole_batch(tmp_path: Path) -> No
 
 def test_one_process_needs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    place, device = join("cpu", 3)
-    assert (place, device) == (Place(), "cpu")
-    assert place.first
-    assert place.agreed(True)
-    average_gradients(place, [nn.Linear(2, 2)])
+    with joined("cpu", 3) as (place, device):
+        assert (place, device) == (Place(), "cpu")
+        assert place.first
+        assert place.agreed(True)
+        average_gradients(place, [nn.Linear(2, 2)])
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
     for batch in (6, 10):
-        with pytest.raises(ConfigError, match=r"schedule\.batch"):
-            join("cpu", batch)
+        with pytest.raises(ConfigError, match=r"schedule\.batch"), joined("cpu", batch):
+            pass
