@@ -40,7 +40,7 @@ from cfanet.records import (
 from cfanet.search import References, angle_deg, pair_similarity, search
 from cfanet.seeds import SeedKey
 from cfanet.structure import structure_correlation
-from cfanet.unchanged import unchanged_faces
+from cfanet.unchanged import clearly_changed, unchanged_faces
 from cfanet.weights import TrainedGenerator, load_generator
 
 T = TypeVar("T")
@@ -94,10 +94,8 @@ class Anonymizer:
         self._parts = parts
         self._settings = parts.settings
         loop = parts.settings.loop
-        self._thresholds = {
-            name: loop.threshold if loop.threshold is not None else recognizer.threshold(loop.fmr)
-            for name, recognizer in parts.recognizers.items()
-        }
+        self._towards_others = self._thresholds(loop.fmr)
+        self._towards_original = self._thresholds(loop.original_fmr)
 
     @property
     def model_digest(self) -> str:
@@ -184,6 +182,11 @@ class Anonymizer:
         replaced = [face.box for face in result.faces]
         return unchanged_faces(self._parts.detector, original, released, replaced)
 
+    def _thresholds(self, fmr: float) -> dict[str, float]:
+        """By recognizer of the loop: the similarity from which it sees somebody."""
+        fixed = self._settings.loop.threshold
+        return {n: r.threshold(fmr) if fixed is None else fixed for n, r in self._parts.recognizers.items()}
+
     def _align(self, faces: list[_Face], size: int) -> list[_Face]:
         """The faces that can be replaced, each with its matrix onto a crop of `size` pixels."""
         for face in faces:
@@ -252,9 +255,10 @@ class Anonymizer:
             attempt += 1
             for face, found, crop in zip(pending, targets_left, crops, strict=True):
                 face.attempts, face.requested_deg = attempt, found.angle_deg
-                patch = Patch(crop, _known(face.matrix))
-                self._judge(face, paste(images[face.picture], [patch]))
-                if self._passes(face, crop):
+                patch, original = Patch(crop, _known(face.matrix)), images[face.picture]
+                candidate = paste(original, [patch])
+                self._judge(face, candidate)
+                if self._passes(face, crop) and clearly_changed(original, candidate, face.box):
                     face.patch = patch
             pending = [face for face in pending if face.patch is None]
 
@@ -284,9 +288,8 @@ class Anonymizer:
             probe = recognizer.embed([candidate], [face.detection.landmarks])
             original = face.originals[name][None]
             angle = float(angle_deg(probe, original)[0])
-            threshold = self._thresholds[name]
             similarity = float(pair_similarity(probe, original)[0])
-            comparisons.append(Comparison(name, "mated", "original", similarity, angle, threshold))
+            comparisons.append(Comparison(name, "mated", "original", similarity, angle, self._towards_original[name]))
             if name == IDENTITY_BRANCH:
                 face.measured_deg = angle
             references = self._parts.galleries.get(name)
@@ -295,6 +298,7 @@ class Anonymizer:
                 best = int(positions[0, 0])
                 apart = float(angle_deg(probe, references.embeddings[best][None])[0])
                 found = references.ids[best]
+                threshold = self._towards_others[name]
                 comparisons.append(Comparison(name, "gallery", found, float(scores[0, 0]), apart, threshold))
         face.comparisons = tuple(comparisons)
 

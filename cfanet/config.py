@@ -27,6 +27,9 @@ class LoopSettings(Section):
         ("identity-branch",), min_length=1, description="recognizers that check each new face; never the auditor's"
     )
     fmr: float = Field(1e-3, gt=0.0, lt=0.5, description="false match rate at which their thresholds are taken")
+    original_fmr: float = Field(
+        1e-2, gt=0.0, lt=0.5, description="the same towards a face's own original, whose pixels it shares: stricter"
+    )
     threshold: float | None = Field(
         None,
         gt=-1.0,

@@ -11,6 +11,7 @@ _UNCHANGED = 4.0  # mean absolute difference, of 255, below which a region is as
 # Where a region is excused from a close look, with distance from both: the networks may move it a little.
 _SURELY_COVERED = 0.75
 _SURELY_CHANGED = 2 * _UNCHANGED
+_CLEARLY_CHANGED = 1.25 * _UNCHANGED  # of a new face: the last look finds its box a little elsewhere
 
 
 def unchanged_faces(
@@ -34,6 +35,11 @@ def unchanged_faces(
         if not _covered(box, [other.box for other in left])[0] >= _COVERED:
             left.append(found)
     return left
+
+
+def clearly_changed(original: ImageArray, candidate: ImageArray, box: Box) -> bool:
+    """Whether the last look will see that the face in `box` was replaced; (H, W, 3) uint8 RGB both."""
+    return bool(_Change(original, candidate).of(np.array([box]))[0] >= _CLEARLY_CHANGED)
 
 
 class _Change:

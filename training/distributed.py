@@ -49,7 +49,9 @@ def joined(device: str, batch: int) -> Iterator[tuple[Place, str]]:
     """Join the processes that `torchrun` started, if it did; gives the place and this process's device.
 
     They part at the end: a process that ends while torch's threads still listen to the others may be aborted. After an
-    error nothing is waited for, torchrun stops the others. ConfigError where the batch does not leave each process at least two pairs.
+    error nothing is waited for, torchrun stops the others.
+
+    ConfigError where the batch does not leave each process at least two pairs.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:

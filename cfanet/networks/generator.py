@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from cfanet.networks.layers import Conv2d, DownBlock, Linear, ModulatedBlock, ModulatedConv2d, activate
 
+_COLOURLESS = 2 / 127.5  # mean distance of the channels, of 2, below which a crop has no colour: two grey levels
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
@@ -206,12 +208,12 @@ class Generator(nn.Module):
         the angle, and at 90° and more entirely. `restored` is G(z_con, identity) where it is known already.
         """
         if not self.config.detail:
-            return self.decode(content, goal)
+            return _uncoloured(crops, self.decode(content, goal))
         painted: Tensor = self.decoder(content, goal).float()
         far = (1.0 - (identity * goal).sum(-1)).clamp(0.0, 1.0)[:, None, None, None]
         hidden = far * torch.sigmoid(painted[:, 3:])
         restored = self.decode(content, identity) if restored is None else restored
-        return painted[:, :3] + (1.0 - hidden) * (crops.float() - restored.float())
+        return _uncoloured(crops, painted[:, :3] + (1.0 - hidden) * (crops.float() - restored.float()))
 
     def identify(self, crops: Tensor) -> Tensor:
         """z_id alone: (N, 3, R, R) → (N, d) unit-norm."""
@@ -222,3 +224,10 @@ class Generator(nn.Module):
     def parameter_count(self) -> int:
         """Number of weights."""
         return sum(p.numel() for p in self.parameters())
+
+
+def _uncoloured(crops: Tensor, moved: Tensor) -> Tensor:
+    """`moved` without colours where `crops` has none: a grey portrait stays grey; (N, 3, R, R) both."""
+    colour = (crops.amax(1) - crops.amin(1)).flatten(1).mean(1)
+    grey = (colour < _COLOURLESS)[:, None, None, None]
+    return torch.where(grey, moved.mean(1, keepdim=True), moved)

@@ -89,19 +89,50 @@ def test_the_margin_keeps_faces_clear_of_the_threshold() -> None:
     assert result.faces[0].attempts == 2, "0.49 is below 0.5, but not by the margin"
 
 
+@pytest.fixture
+def carrying(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generator that gives the original itself at an angle of 0."""
+    trained = tiny_generator()
+    torch.manual_seed(0)
+    network = Generator(replace(trained.network.config, detail=True)).eval().requires_grad_(False)
+    monkeypatch.setattr("tests.cfanet.test_anonymizer.tiny_generator", lambda: replace(trained, network=network))
+
+
+def _still(image: ImageArray, **loop: float) -> FaceDecision:
+    settings = {"angle_deg": 0.0, "loop": {"angle_step_deg": 0.0, **loop}}
+    (result,) = build(settings, {"fake": FakeRecognizer([0.0])}, faces=FACES[:1]).run([image], ["a"])
+    return result.faces[0].decision
+
+
+@pytest.mark.usefixtures("carrying")
 def test_an_old_face_that_shows_through_does_not_pass_whatever_the_recognizers_say(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    trained = tiny_generator()
-    torch.manual_seed(0)
-    carrying = Generator(replace(trained.network.config, detail=True)).eval().requires_grad_(False)
-    monkeypatch.setattr("tests.cfanet.test_anonymizer.tiny_generator", lambda: replace(trained, network=carrying))
-    still = {"angle_deg": 0.0, "loop": {"angle_step_deg": 0.0}}  # an angle of 0 gives the original itself
-    (result,) = build(still, {"fake": FakeRecognizer([0.0])}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
-    assert result.faces[0].decision == FaceDecision.OBSCURED
-    blind = {**still, "loop": {"angle_step_deg": 0.0, "max_structure": 1.0}}
-    (result,) = build(blind, {"fake": FakeRecognizer([0.0])}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
-    assert result.faces[0].decision == FaceDecision.REPLACED, "it was the structure alone that refused"
+    monkeypatch.setattr("cfanet.anonymizer.clearly_changed", lambda *_: True)
+    assert _still(noise(120, 200)) == FaceDecision.OBSCURED
+    assert _still(noise(120, 200), max_structure=1.0) == FaceDecision.REPLACED, "it was the structure that refused"
+
+
+@pytest.mark.usefixtures("carrying")
+def test_a_face_that_the_last_look_would_call_unchanged_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    flat = np.full((120, 200, 3), 90, np.uint8)  # shows no structure, and nothing is lost by resampling it
+    assert _still(flat) == FaceDecision.OBSCURED
+    monkeypatch.setattr("cfanet.anonymizer.clearly_changed", lambda *_: True)
+    assert _still(flat) == FaceDecision.REPLACED, "it was the lack of change that refused"
+
+
+def test_the_original_is_judged_more_strictly_than_the_gallery() -> None:
+    class Graded(FakeRecognizer):
+        def threshold(self, fmr: float) -> float:
+            return {1e-2: 0.3, 1e-3: 0.5}[fmr]
+
+    gallery = References(("other#0",), np.array([[1.0, 0.0]], dtype=np.float32))  # the original, at cosine 1
+    run = build({}, {"fake": Graded([0.4, 0.2])}, {"fake": gallery}, faces=FACES[:1]).run
+    ((face,),) = (result.faces for result in run([noise(120, 200)], ["a"]))
+    assert face.attempts == 2, "0.4 would do for anybody else"
+    assert {c.kind: c.threshold for c in face.comparisons} == {"mated": 0.3, "gallery": 0.5}
+    run = build({"loop": {"original_fmr": 1e-3}}, {"fake": Graded([0.4])}, {"fake": gallery}, faces=FACES[:1]).run
+    assert run([noise(120, 200)], ["a"])[0].faces[0].attempts == 1
 
 
 @pytest.mark.parametrize("on_failure", ["obscure", "quarantine"])

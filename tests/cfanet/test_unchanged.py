@@ -8,7 +8,7 @@ import pytest
 from cfanet.config import DetectorSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.records import Box, Detection, Excused, ImageArray
-from cfanet.unchanged import _Change, _covered, unchanged_faces
+from cfanet.unchanged import _Change, _covered, clearly_changed, unchanged_faces
 from tests.cfanet.portraits import side_by_side
 from tests.cfanet.tiny import FakeDetector, face_at, noise
 
@@ -74,3 +74,11 @@ def test_a_face_left_beside_a_replaced_one_is_seen_by_the_real_detector() -> Non
         for replaced in (_boxes([gone]), _boxes(faces)):
             left = unchanged_faces(detector, original, half, replaced)
             assert any(abs(f.box[0] - kept.box[0]) < 5 and abs(f.box[1] - kept.box[1]) < 5 for f in left)
+
+
+def test_a_new_face_must_differ_by_more_than_the_last_look_asks_for() -> None:
+    original = np.full((100, 100, 3), 120, np.uint8)
+    for levels, clear in ((0, False), (4, False), (5, True), (40, True)):
+        candidate = original.copy()
+        candidate[20:60, 20:60] += np.uint8(levels)
+        assert clearly_changed(original, candidate, (20.0, 20.0, 60.0, 60.0)) is clear

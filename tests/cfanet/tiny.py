@@ -21,7 +21,7 @@ CONFIG = GeneratorConfig(
     max_width=16,
     detail=False,
 )
-THRESHOLDS = {1e-3: 0.5}
+THRESHOLDS = {1e-2: 0.4, 1e-3: 0.5}
 
 
 def spread() -> IdentitySpread:

@@ -158,8 +158,9 @@ class Bench:
         pictures = "all pictures of the data" if self.request.whole_gallery else "the pictures used"
         return (
             f"Loop on, as in a release: a new face must stay {settings.margin:g} below the threshold of "
-            f"{', '.join(settings.recognizers)} at FMR {settings.fmr:g} towards its own original and towards the "
-            f"gallery of originals: all {self._gallery_faces:,} faces of {pictures}, its own subject's among them; "
+            f"{', '.join(settings.recognizers)} at FMR {settings.original_fmr:g} towards its own original and at FMR "
+            f"{settings.fmr:g} towards the gallery of originals: all {self._gallery_faces:,} faces of {pictures}, its "
+            f"own subject's among them; "
             f"at most {settings.max_attempts} attempts."
         )
 

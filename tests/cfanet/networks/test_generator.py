@@ -106,6 +106,17 @@ def test_a_closed_gate_lets_nothing_of_the_original_through() -> None:
     assert torch.equal(shown, generator.move(x, content, identity, -identity, generator.decode(content, identity)))
 
 
+@pytest.mark.parametrize("detail", [True, False])
+def test_a_grey_portrait_stays_grey_beside_one_in_colour(generator: Generator, detail: bool) -> None:
+    network = detailed() if detail else generator
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    x[0] = x[0].mean(0)
+    content, identity = network.encode(x)
+    moved = network.move(x, content, identity, -identity)
+    assert torch.equal(moved[0, 0], moved[0, 1]) and torch.equal(moved[0, 0], moved[0, 2])
+    assert not torch.equal(moved[1, 0], moved[1, 1])
+
+
 def test_without_detail_a_face_is_the_paper_s(generator: Generator) -> None:
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     content, identity = generator.encode(x)
