@@ -23,7 +23,7 @@ from cfanet.fixed_kernel import fixed_kernel
 from cfanet.hypersphere import normalise
 from cfanet.identity import IDENTITY_BRANCH, IdentityBranch, angle_of_attempt, directions, propose
 from cfanet.obscure import ObscureKind, obscure
-from cfanet.paste import Patch, paste
+from cfanet.paste import Patch, lies_under, paste
 from cfanet.recognizers import load_recognizer
 from cfanet.records import (
     Box,
@@ -81,6 +81,7 @@ class _Face:
     measured_deg: float | None = None
     comparisons: tuple[Comparison, ...] = ()
     patch: Patch | None = None  # the accepted one
+    hidden: bool = False  # it did not pass, and lies under other new faces so that it needs no cover
 
     @property
     def box(self) -> Box:
@@ -311,9 +312,7 @@ class Anonymizer:
             records = tuple(self._record(face, FaceDecision.WITHHELD) for face in faces)
             detail = f"{len(failed)} of {len(faces)} faces did not pass the loop"
             return ImageResult(name, ImageStatus.QUARANTINED, detail, None, records)
-        result = paste(image, [face.patch for face in faces if face.patch is not None])
-        for face in failed:
-            result = self._cover(result, face.box)
+        result = self._composed(image, [face.patch for face in faces if face.patch is not None], failed)
         records = tuple(
             self._record(face, FaceDecision.REPLACED if face.patch is not None else FaceDecision.OBSCURED)
             for face in faces
@@ -322,6 +321,45 @@ class Anonymizer:
         detail = f"{len(failed)} of {len(faces)} faces obscured" if failed else ""
         return ImageResult(name, status, detail, result, records)
 
+    def _composed(self, image: ImageArray, patches: list[Patch], failed: Sequence[_Face]) -> ImageArray:
+        """The accepted faces put in and the others obscured, without spoiling an accepted one where that is safe.
+
+        A box that did not pass often lies across a face that did: a neighbour's, or nobody's at all. New faces go on
+        top of what was obscured; one whose features all lie under new faces is not obscured as well. Whoever is still
+        seen then is covered whatever lies there.
+        """
+        under = [face for face in failed if lies_under(face.detection.landmarks, patches)]
+        covered = [face for face in failed if face not in under]
+        result = self._on_top(image, patches, covered)
+        seen = [face for face in under if self._is_seen(face, result)]
+        if seen:
+            covered += seen
+            result = self._on_top(image, patches, covered)
+        for face in under:
+            face.hidden = face not in covered
+        for face in covered if patches else ():
+            if self._is_seen(face, result):
+                result = self._cover(result, face.box)
+        return result
+
+    def _on_top(self, image: ImageArray, patches: list[Patch], covered: Sequence[_Face]) -> ImageArray:
+        for face in covered:
+            image = self._cover(image, face.box)
+        return paste(image, patches)
+
+    def _is_seen(self, face: _Face, picture: ImageArray) -> bool:
+        """Whether a face that did not pass the loop can be told in the finished picture, or cannot be judged."""
+        if face.crop is None or not self._parts.recognizers:
+            return True
+        loop = self._settings.loop
+        for name, recognizer in self._parts.recognizers.items():
+            probe = recognizer.embed([picture], [face.detection.landmarks])
+            if pair_similarity(probe, face.originals[name][None])[0] >= self._towards_original[name] - loop.margin:
+                return True
+        size = face.crop.shape[-1]
+        shown = warp(picture, _known(face.matrix), (size, size))
+        return structure_correlation(face.crop, shown) > loop.max_structure
+
     def _record(self, face: _Face, decision: FaceDecision) -> FaceRecord:
         gave_up = self._replaces and decision != FaceDecision.REPLACED
         return FaceRecord(
@@ -329,14 +367,14 @@ class Anonymizer:
             box=face.box,
             detector=self._parts.detector.name,
             detector_score=face.detection.score,
-            method=self._settings.obscurer if gave_up else self._settings.method,
+            method=self._settings.obscurer if gave_up and not face.hidden else self._settings.method,
             decision=decision,
             attempts=face.attempts,
             requested_angle_deg=face.requested_deg,
             measured_angle_deg=face.measured_deg,
             seed_id=face.seed_id,
             comparisons=face.comparisons,
-            detail=(face.refusal or "did not pass the loop") if gave_up else "",
+            detail=_reason(face) if gave_up else "",
         )
 
     @property
@@ -379,6 +417,12 @@ def build_anonymizer(
     detector = MTCNNDetector(settings.detector, device)
     parts = Parts(settings, key, detector, generator, recognizers, galleries, device, face_source(settings))
     return Anonymizer(parts)
+
+
+def _reason(face: _Face) -> str:
+    """Why a face has none of its own."""
+    reason = face.refusal or "did not pass the loop"
+    return f"{reason}; lies under another new face" if face.hidden else reason
 
 
 def _known(value: T | None) -> T:

@@ -44,10 +44,24 @@ def depth(matrix: Matrix, size: int, window: Window) -> npt.NDArray[np.float64]:
     """Normalised distance from the face's centre for each pixel of `window`: 0 there, 1 on the ellipse; (h, w)."""
     left, top, right, bottom = window
     xs, ys = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
-    crop = transform_points(matrix, np.stack([xs.ravel(), ys.ravel()], axis=1).astype(np.float64)) / size
-    rho = np.hypot((crop[:, 0] - _CENTRE[0]) / _RADII[0], (crop[:, 1] - _CENTRE[1]) / _RADII[1])
-    result: npt.NDArray[np.float64] = rho.reshape(bottom - top, right - left)
-    return result
+    pixels = np.stack([xs.ravel(), ys.ravel()], axis=1).astype(np.float64)
+    return _depth_at(pixels, matrix, size).reshape(bottom - top, right - left)
+
+
+def lies_under(points: npt.NDArray[np.floating], patches: list[Patch]) -> bool:
+    """Whether each of (n, 2) points of the picture lies where some patch shows nothing but its new face."""
+    under = np.zeros(len(points), bool)
+    for patch in patches:
+        under |= _depth_at(points.astype(np.float64), patch.matrix, patch.crop.shape[-1]) <= 1.0 - _FEATHER
+    return bool(under.all())
+
+
+def _depth_at(points: npt.NDArray[np.float64], matrix: Matrix, size: int) -> npt.NDArray[np.float64]:
+    crop = transform_points(matrix, points) / size
+    rho: npt.NDArray[np.float64] = np.hypot(
+        (crop[:, 0] - _CENTRE[0]) / _RADII[0], (crop[:, 1] - _CENTRE[1]) / _RADII[1]
+    )
+    return rho
 
 
 def paste(image: ImageArray, patches: list[Patch]) -> ImageArray:

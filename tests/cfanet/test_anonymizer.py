@@ -10,7 +10,7 @@ from cfanet.config import AnonymizeSettings
 from cfanet.identity import IdentityBranch
 from cfanet.networks.generator import Generator
 from cfanet.obscure import obscured_region
-from cfanet.records import Detection, Excused, FaceDecision, ImageArray, ImageStatus, Recognizer
+from cfanet.records import Detection, Excused, FaceDecision, FaceRecord, ImageArray, ImageStatus, Landmarks, Recognizer
 from cfanet.search import References
 from cfanet.seeds import SeedKey
 from tests.cfanet.tiny import FakeDetector, FakeRecognizer, face_at, noise, tiny_generator
@@ -133,6 +133,61 @@ def test_the_original_is_judged_more_strictly_than_the_gallery() -> None:
     assert {c.kind: c.threshold for c in face.comparisons} == {"mated": 0.3, "gallery": 0.5}
     run = build({"loop": {"original_fmr": 1e-3}}, {"fake": Graded([0.4])}, {"fake": gallery}, faces=FACES[:1]).run
     assert run([noise(120, 200)], ["a"])[0].faces[0].attempts == 1
+
+
+class FakeByFace(FakeRecognizer):
+    """Sees in each face what it was told for where the nose is: first the original, then the answers in turn."""
+
+    def __init__(self, answers: Mapping[float, list[float]]) -> None:
+        self._faces = {nose: FakeRecognizer(several) for nose, several in answers.items()}
+
+    def embed(self, images: list[ImageArray], landmarks: list[Landmarks]) -> np.ndarray:
+        rows = [self._faces[float(five[2, 0])].embed([i], [five])[0] for i, five in zip(images, landmarks, strict=True)]
+        return np.array(rows)
+
+
+def _across(second: Detection, *answers: float) -> tuple[ImageArray, FaceRecord, FaceRecord, ImageArray]:
+    """A face that passes beside one that never does: the picture, both records, and the picture with the first alone.
+
+    `answers`: what is seen of the second in the finished picture.
+    """
+    image, settings = noise(120, 200), {"loop": {"max_attempts": 1}}
+    first = face_at(60, 60, 50)
+    seen = FakeByFace({60.0: [0.0], float(second.landmarks[2, 0]): [0.9, *answers]})
+    (both,) = build(settings, {"fake": seen}, faces=[first, second]).run([image], ["a"])
+    (alone,) = build(settings, {"fake": FakeByFace({60.0: [0.0]})}, faces=[first]).run([image], ["a"])
+    assert both.image is not None and alone.image is not None
+    assert both.status == ImageStatus.OBSCURED
+    return both.image, both.faces[0], both.faces[1], alone.image
+
+
+def test_a_cover_goes_under_a_new_face_and_hides_all_else() -> None:
+    second = face_at(100, 60, 50)
+    found, first, failed, alone = _across(second, 0.0)
+    assert (first.decision, failed.decision) == (FaceDecision.REPLACED, FaceDecision.OBSCURED)
+    inner = (slice(50, 70), slice(45, 75))  # of the first face, a part of it in the second's cover
+    assert np.array_equal(found[inner], alone[inner])
+    assert (found[40:80, 100:120] == 128).all(), "beyond the first face everything is covered"
+    changed = (found != noise(120, 200)).any(-1)
+    left, top, right, bottom = obscured_region(second.box, 200, 120)
+    assert changed[top + 10 : bottom - 10, left + 10 : right - 10].all()
+
+
+def test_whoever_is_still_seen_is_covered_whatever_lies_there() -> None:
+    found, _, _, alone = _across(face_at(100, 60, 50), 0.9)
+    assert (found[50:70, 77:120] == 128).all()
+    assert not np.array_equal(found[50:70, 70:80], alone[50:70, 70:80])
+
+
+def test_a_face_whose_features_lie_under_a_new_one_needs_no_cover_of_its_own() -> None:
+    within = face_at(63, 62, 34)
+    found, _, hidden, alone = _across(within, 0.0)
+    assert np.array_equal(found, alone)
+    assert (hidden.decision, hidden.method) == (FaceDecision.OBSCURED, "cfa")
+    assert hidden.detail == "did not pass the loop; lies under another new face"
+    found, _, covered, alone = _across(within, 0.9, 0.9)
+    assert (found[58:66, 60:66] == 128).all(), "seen, and seen again under the new face: covered"
+    assert (covered.method, covered.detail) == ("mask", "did not pass the loop")
 
 
 @pytest.mark.parametrize("on_failure", ["obscure", "quarantine"])

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from cfanet.align import Matrix, crop_points, similarity_transform
-from cfanet.paste import Patch, depth, paste, window_of
+from cfanet.paste import Patch, depth, lies_under, paste, window_of
 
 SIZE = 64
 
@@ -79,3 +79,12 @@ def test_a_tiny_face_is_averaged_down() -> None:
     stripes[..., ::2] = 1.0
     result = paste(np.full((60, 60, 3), 128, np.uint8), [Patch(stripes, at(30, 30, 14))])
     assert abs(result[28:34, 28:33].astype(float) - 127.5).max() < 40
+
+
+def test_points_lie_under_faces_only_where_nothing_of_the_picture_shows() -> None:
+    patches = [Patch(flat(1.0), at(60, 100, 80)), Patch(flat(1.0), at(130, 100, 80))]
+    shown = paste(np.zeros((200, 200, 3), np.uint8), patches)
+    for x in range(10, 190, 4):
+        assert lies_under(np.array([[x, 100.0]]), patches) == bool((shown[100, x] == 255).all()), x
+    assert not lies_under(np.array([[60.0, 100.0], [60.0, 190.0]]), patches), "all of them must"
+    assert not lies_under(np.array([[60.0, 100.0]]), [])
