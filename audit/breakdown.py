@@ -4,13 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from audit.calibration import Calibration
 from audit.intervals import Rate, rate
 from audit.records import AttackResult, GallerySearch
 from audit.rows import FaceRow, RunRows
 from cfanet.records import Comparison
 
-_MIN_MATED = 30
 _MAX_VALUES = 24  # a label with more values names people rather than groups
 
 
@@ -72,20 +70,6 @@ def _by_number(value: str) -> tuple[float, str]:
     if begin == "below":
         return -1.0, value
     return (float(begin), value) if begin.replace(".", "", 1).isdecimal() else (0.0, value)
-
-
-def certain_similarity(calibration: Calibration | None) -> float | None:
-    """Half of all pairs of untouched pictures of one person are at least as alike; None without 30 such pairs."""
-    if calibration is None or sum(calibration.mated_histogram) < _MIN_MATED:
-        return None
-    total, seen = sum(calibration.mated_histogram), 0
-    bins = len(calibration.mated_histogram)
-    for position in range(bins - 1, -1, -1):
-        seen += calibration.mated_histogram[position]
-        if 2 * seen >= total:
-            # The lower edge: with the upper one, where most pairs are nearly identical, no face could ever reach 1.
-            return max(calibration.threshold, -1.0 + 2.0 * position / bins)
-    return None
 
 
 def margins(searches: Iterable[GallerySearch]) -> Margins:

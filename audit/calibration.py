@@ -23,6 +23,7 @@ DEFAULT_FMRS = (1e-2, 1e-3, 1e-4, 1e-5)
 _FINE_BINS = 2_000
 _DET_POINTS = 60
 _STRANGER_PROBES = 5_000
+_MIN_MATED = 30  # pairs of one person's pictures, below which their median is not known
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class DetPoint:
 
 
 @dataclass(frozen=True)
+class Certain:
+    """From which similarity a face could be taken for a certain person, and how often untouched strangers reach it."""
+
+    similarity: float  # half of all pairs of untouched pictures of one person are at least as alike
+    strangers: Rate  # untouched originals whose best match among other people reaches it
+
+
+@dataclass(frozen=True)
 class Calibration:
     """A recognizer's threshold and what is known about it on the owner's data."""
 
@@ -67,6 +76,7 @@ class Calibration:
     mated_histogram: tuple[int, ...]
     points: tuple[OperatingPoint, ...] = ()  # by descending FMR
     det: tuple[DetPoint, ...] = ()  # by ascending threshold
+    certain: Certain | None = None  # None without 30 pairs of pictures of one person
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +116,8 @@ def calibrate(
         reason = f"{chosen.reason}, so the recognizer's published threshold is used"
     nonmated, mated = _fine_histograms(known)
     reached = count_reaching(known.embeddings, known.codes, [threshold])
+    sure = certain_similarity(_coarse(mated), threshold)
+    best = _best_strangers(gallery)
     return Calibration(
         recognizer=recognizer.name,
         digest=recognizer.digest,
@@ -117,12 +129,26 @@ def calibrate(
         n_subject_pairs=known.n_subject_pairs,
         false_match=rate(int(reached[0][0]), known.n_nonmated, confidence),
         true_match=rate(int(reached[1][0]), known.n_mated, confidence),
-        strangers=_strangers(gallery, threshold, confidence),
+        strangers=_reaching(best, threshold, confidence),
         nonmated_histogram=_coarse(nonmated),
         mated_histogram=_coarse(mated),
         points=points,
         det=_det(nonmated, mated),
+        certain=None if sure is None else Certain(sure, _reaching(best, sure, confidence)),
     )
+
+
+def certain_similarity(mated: Sequence[int], threshold: float) -> float | None:
+    """Half of all pairs in `mated`, a histogram over [-1, 1], are at least as alike; None below 30 pairs."""
+    total, seen = sum(mated), 0
+    if total < _MIN_MATED:
+        return None
+    for position in range(len(mated) - 1, -1, -1):
+        seen += mated[position]
+        if 2 * seen >= total:
+            break
+    # The lower edge: with the upper one, where most pairs are nearly identical, no face could ever reach 1.
+    return max(threshold, -1.0 + 2.0 * position / len(mated))
 
 
 def histogram(similarities: npt.NDArray[np.floating], bins: int = HISTOGRAM_BINS) -> npt.NDArray[np.int64]:
@@ -199,17 +225,22 @@ def _det(nonmated: npt.NDArray[np.int64], mated: npt.NDArray[np.int64]) -> tuple
     )
 
 
-def _strangers(gallery: Gallery, threshold: float, confidence: float) -> Rate:
-    """How often an untouched original matches somebody else: what a face of nobody would do by chance.
+def _best_strangers(gallery: Gallery) -> npt.NDArray[np.float64]:
+    """Similarity of untouched originals with the best match among other people; (N,).
 
-    Of more than 5,000 labelled references every n-th is searched; `Rate.n` says how many were.
+    Of more than 5,000 labelled references every n-th is searched.
     """
     labelled = [i for i, subject in enumerate(gallery.subjects) if subject]
     if not labelled:
-        return rate(0, 0, confidence)
+        return np.zeros(0)
     probes = labelled[:: -(-len(labelled) // _STRANGER_PROBES)]
     own = [gallery.subjects[i] for i in probes]
     ids = [gallery.references.ids[i] for i in probes]
     found = search_people(gallery.references.embeddings[probes], gallery, own, ids)
-    searched = found.position >= 0
-    return rate(int((found.best_other[searched] >= threshold).sum()), int(searched.sum()), confidence)
+    best: npt.NDArray[np.float64] = found.best_other[found.position >= 0]
+    return best
+
+
+def _reaching(best: npt.NDArray[np.float64], threshold: float, confidence: float) -> Rate:
+    """How often an untouched original is so like somebody else: what a face of nobody would be by chance."""
+    return rate(int((best >= threshold).sum()), len(best), confidence)

@@ -15,10 +15,11 @@ from audit.calibration import Calibration, calibrate
 from audit.config import AuditSettings
 from audit.files import write_text
 from audit.gallery import open_gallery
+from audit.intervals import rate
 from cfanet.errors import ConfigError
 from cfanet.records import Recognizer
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _ADAPTER = TypeAdapter(Calibration)
 
 
@@ -73,6 +74,8 @@ def _supplied(judge: Recognizer, folder: Path, settings: AuditSettings) -> Calib
         reason=f"{point.reason}, in a gallery that was supplied",
         false_match=point.false_match,
         true_match=point.true_match,
+        # How often strangers are as like one another depends on how many there are: those are not these.
+        certain=found.certain and replace(found.certain, strangers=rate(0, 0, settings.gate.confidence)),
     )
 
 

@@ -49,7 +49,8 @@ class GateSettings(Section):
     max_certain_collisions: int | None = Field(
         0,
         ge=0,
-        description="new faces as much like another real person as that person's pictures are like one another",
+        description="new faces as much like another real person as that person's pictures are like one another, beyond "
+        "what untouched faces do by chance",
     )
     max_certain_matches: int | None = Field(
         0,

@@ -1,6 +1,7 @@
 """Checks of the gate beyond recognition: look-alikes, groups of faces, attackers, names, copies and stray files."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from audit.breakdown import AttackRate
 from audit.checks import SHOWN, Check, count_check
@@ -17,30 +18,32 @@ _QUESTIONS = {
 
 def certain(judge: Judgement, settings: GateSettings) -> Iterator[Check]:
     """Is a new face as much like its own original, or like a third person, as one person's pictures are?"""
-    asked = (
-        (
-            "certain_match",
-            "Is any new face plainly the person it was?",
-            judge.certain_own,
-            settings.max_certain_matches,
-            "New faces as like their own original as two pictures of one person usually are",
-        ),
-        (
-            "certain_collision",
-            "Could a new face be taken for a certain other person?",
-            (*judge.certain_faces, *judge.certain_outside),
-            settings.max_certain_collisions,
-            "New faces as like another real person as two pictures of one person usually are",
-        ),
-    )
-    for name, question, faces, limit, words in asked:
-        if judge.certain_similarity is not None:
-            needed = number(judge.certain_similarity)
-            none = f"None: to {judge.recognizer}, that would be a similarity of {needed} or more."
-            yield count_check(f"{name}:{judge.recognizer}", question, faces, limit, (none, words))
-            continue
+    name = judge.recognizer
+    own, other = "Is any new face plainly the person it was?", "Could a new face be taken for a certain other person?"
+    if judge.certain is None:
         detail = "Not known: the originals have fewer than 30 pairs of pictures of one person."
-        yield Check(f"{name}:{judge.recognizer}", question, True, False, None, None, None, detail)
+        for check, question in (("certain_match", own), ("certain_collision", other)):
+            yield Check(f"{check}:{name}", question, True, False, None, None, None, detail)
+        return
+    none = f"None: to {name}, that would be a similarity of {number(judge.certain.similarity)} or more."
+    words = "New faces as like their own original as two pictures of one person usually are"
+    yield count_check(f"certain_match:{name}", own, judge.certain_own, settings.max_certain_matches, (none, words))
+    strangers, most = judge.certain.strangers, settings.max_certain_collisions
+    chance = int((strangers.value or 0.0) * judge.n_searched)
+    limit = None if most is None else chance + most
+    words = "New faces as like another real person as two pictures of one person usually are"
+    found = count_check(f"certain_collision:{name}", other, judge.certain_faces, limit, (none, words))
+    if strangers.hits:
+        beside = (
+            f" Of untouched faces {percent(strangers.value)} are ({whole(strangers.hits)} of {whole(strangers.n)}): "
+            f"{whole(chance)} of {whole(judge.n_searched)} would be no more than chance."
+        )
+        found = replace(found, detail=found.detail + beside)
+    yield found
+    if judge.outside is not None:
+        words = "New faces as like somebody in the other galleries as two pictures of one person usually are"
+        question = "Could a new face be taken for somebody in the other galleries?"
+        yield count_check(f"certain_outside:{name}", question, judge.certain_outside, most, (none, words))
 
 
 def outside(judge: Judgement) -> Iterator[Check]:
@@ -57,7 +60,7 @@ def outside(judge: Judgement) -> Iterator[Check]:
         limit=None,
         rate=found,
         detail=f"{judge.recognizer} matches {whole(found.hits)} of {whole(found.n)}. Those that could be taken for a "
-        "certain person are counted in certain_collision.",
+        "certain person are counted in certain_outside.",
         offenders=judge.outside_faces[:SHOWN],
         n_offenders=len(judge.outside_faces),
     )

@@ -13,13 +13,12 @@ from audit.breakdown import (
     Margins,
     StratumRate,
     attack_rates,
-    certain_similarity,
     findings_of,
     margins,
     rates_by_stratum,
     repeated_seeds,
 )
-from audit.calibration import histogram
+from audit.calibration import Certain, histogram
 from audit.config import AuditSettings
 from audit.intervals import Rate, rate, upper_bound
 from audit.records import FaceOrigin
@@ -83,7 +82,8 @@ class Judgement:
     worst: tuple[WorstCase, ...]
     strata: tuple[StratumRate, ...] = ()  # replaced faces by size, pose, score and label
     margins: Margins = NO_MARGINS
-    certain_similarity: float | None = None  # from here on a face could be taken for a certain person
+    certain: Certain | None = None  # from which similarity a face could be taken for a certain person
+    n_searched: int = 0  # replaced faces searched among other people
     certain_faces: tuple[str, ...] = ()
     certain_own: tuple[str, ...] = ()  # replaced faces as like their own original
     outside: Rate | None = None  # replaced faces matched in other galleries; None where none was searched
@@ -183,7 +183,8 @@ def _judge(rows: RunRows, recognizer: str, settings: AuditSettings) -> Judgement
     others = [(f, s) for f, s in searches if s.best_other_id]
     ranks = [s.true_rank for _, s in searches if s.true_rank is not None]
     outside = [(f, c) for f, _ in by_group["replaced"] for c in f.outside if c.recognizer == recognizer]
-    certain = certain_similarity(calibration)
+    certain = calibration.certain if calibration else None
+    sure = certain.similarity if certain else np.inf
     worst = sorted(compared, key=lambda pair: (-pair[1].similarity, pair[0].id))[: settings.worst_cases]
     return Judgement(
         recognizer=recognizer,
@@ -207,14 +208,13 @@ def _judge(rows: RunRows, recognizer: str, settings: AuditSettings) -> Judgement
         worst=tuple(_worst_case(face, recognizer) for face, _ in worst),
         strata=rates_by_stratum(by_group["replaced"], confidence),
         margins=margins(s for _, s in searches),
-        certain_similarity=certain,
-        certain_faces=_ids(f for f, s in others if certain is not None and s.best_other_similarity >= certain),
-        certain_own=_ids(f for f, c in by_group["replaced"] if certain is not None and c.similarity >= certain),
+        certain=certain,
+        n_searched=len(others),
+        certain_faces=_ids(f for f, s in others if s.best_other_similarity >= sure),
+        certain_own=_ids(f for f, c in by_group["replaced"] if c.similarity >= sure),
         outside=rate(sum(not c.passed for _, c in outside), len(outside), confidence) if outside else None,
         outside_faces=tuple(f"{f.id} = {c.reference_id}" for f, c in outside if not c.passed),
-        certain_outside=tuple(
-            f"{f.id} = {c.reference_id}" for f, c in outside if certain is not None and c.similarity >= certain
-        ),
+        certain_outside=tuple(f"{f.id} = {c.reference_id}" for f, c in outside if c.similarity >= sure),
     )
 
 

@@ -167,7 +167,7 @@ def _calibrations(connection: Connection, run: int, confidence: float) -> Iterat
             name: rate(row[f"{name}_hits"], row[f"{name}_n"], confidence)
             for name in ("false_match", "true_match", "strangers")
         }
-        points, det = read_points(connection, run, row["recognizer"], confidence)
+        points, det, certain = read_points(connection, run, row["recognizer"], confidence)
         yield Calibration(
             recognizer=row["recognizer"],
             digest=row["digest"],
@@ -181,6 +181,7 @@ def _calibrations(connection: Connection, run: int, confidence: float) -> Iterat
             mated_histogram=tuple(json.loads(row["mated_histogram_json"])),
             points=points,
             det=det,
+            certain=certain,
             **rates,
         )
 

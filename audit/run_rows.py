@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
-from audit.calibration import Calibration, DetPoint, OperatingPoint
+from audit.calibration import Calibration, Certain, DetPoint, OperatingPoint
 from audit.database import upsert
 from audit.gallery import Snapshot
 from audit.intervals import rate
@@ -64,11 +64,12 @@ def read_outside(connection: Connection, run: int) -> tuple[OutsideRow, ...]:
 
 
 def write_points(connection: Connection, run: int, calibration: Calibration) -> None:
-    """Replace the operating points and the DET curve of one recognizer."""
+    """Replace what was calibrated of one recognizer: operating points, DET curve, certain similarity."""
     name = calibration.recognizer
     table = OPERATING_POINT
     connection.execute(delete(table).where((table.c.run_id == run) & (table.c.recognizer == name)))
-    rows = [{"run_id": run, "recognizer": name, **row} for row in (*_targets(calibration), *_curve(calibration))]
+    found = (*_targets(calibration), *_curve(calibration), *_certain(calibration))
+    rows = [{"run_id": run, "recognizer": name, **row} for row in found]
     upsert(connection, table, ("run_id", "recognizer", "kind", "ordinal"), rows)
 
 
@@ -81,8 +82,8 @@ def write_attacks(connection: Connection, run: int, attacks: Sequence[AttackResu
 
 def read_points(
     connection: Connection, run: int, recognizer: str, confidence: float
-) -> tuple[tuple[OperatingPoint, ...], tuple[DetPoint, ...]]:
-    """Operating points and DET curve of one recognizer, as they were calibrated."""
+) -> tuple[tuple[OperatingPoint, ...], tuple[DetPoint, ...], Certain | None]:
+    """Operating points, DET curve and certain similarity of one recognizer, as they were calibrated."""
     table = OPERATING_POINT
     query = select(table).where((table.c.run_id == run) & (table.c.recognizer == recognizer))
     rows = sorted(connection.execute(query).mappings(), key=lambda row: int(row["ordinal"]))
@@ -101,7 +102,12 @@ def read_points(
         if row["kind"] == "target"
     )
     det = tuple(DetPoint(row["threshold"], row["fmr"], row["fnmr"]) for row in rows if row["kind"] == "det")
-    return points, det
+    certain = [
+        Certain(row["threshold"], rate(row["false_match_hits"], row["false_match_n"], confidence))
+        for row in rows
+        if row["kind"] == "certain"
+    ]
+    return points, det, certain[0] if certain else None
 
 
 def read_attacks(connection: Connection, run: int) -> tuple[AttackResult, ...]:
@@ -147,6 +153,26 @@ def _targets(calibration: Calibration) -> list[_Row]:
             "reason": point.reason,
         }
         for ordinal, point in enumerate(calibration.points)
+    ]
+
+
+def _certain(calibration: Calibration) -> list[_Row]:
+    """The false match rate of this row is that of searches: untouched originals and everybody else."""
+    if calibration.certain is None:
+        return []
+    strangers = calibration.certain.strangers
+    return [
+        {
+            "kind": "certain",
+            "ordinal": 0,
+            "fmr": strangers.value or 0.0,
+            "fnmr": None,
+            "threshold": calibration.certain.similarity,
+            **dict.fromkeys(("low", "high", "true_match_hits", "true_match_n")),
+            "false_match_hits": strangers.hits,
+            "false_match_n": strangers.n,
+            "reason": "half of all pairs of untouched pictures of one person are as alike; strangers who reach it",
+        }
     ]
 
 

@@ -254,7 +254,7 @@ OPERATING_POINT = Table(
     _id(),
     _parent("run"),
     Column("recognizer", Text, nullable=False),
-    Column("kind", String(8), nullable=False),  # target: a rate that was asked for; det: a point of the DET curve
+    Column("kind", String(8), nullable=False),  # target: a rate that was asked for; det: a point of the curve; certain
     Column("ordinal", Integer, nullable=False),
     Column("fmr", Float(53), nullable=False),
     Column("fnmr", Float(53)),

@@ -72,6 +72,8 @@ def test_strangers_are_searched_against_other_people_only() -> None:
     scores[subjects[:, None] == subjects[None, :]] = -1.0
     assert found.strangers.n == len(wide)
     assert found.strangers.hits == int((scores.max(axis=1) >= found.threshold).sum())
+    assert found.certain is not None and found.certain.similarity > found.threshold
+    assert found.certain.strangers.hits == int((scores.max(axis=1) >= found.certain.similarity).sum())
 
 
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,21 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from audit.breakdown import certain_similarity
-from audit.calibration import calibrate
+from audit.calibration import certain_similarity
 from audit.config import AuditSettings, GateSettings
 from audit.evidence import Evidence
 from audit.gate import Verdict, decide
+from audit.intervals import Rate, rate
 from audit.metrics import measure
 from audit.records import AttackResult, AuditedShard, Finding
 from cfanet.records import Comparison
-from tests.audit.fakes import FakeRecognizer, audited_shard, small_gallery, sqlite_at, write_run
+from tests.audit.fakes import audited_shard, sqlite_at, write_run
 
 CLEAN = audited_shard("a.tar", 401)
+NO_CHANCE = rate(0, 200, 0.95)
 CONTROLS = (("positive_control", 90), ("negative_control", 1))
 
 
-def _verdict(directory: Path, shard: AuditedShard, attack: int | None = None, **gate: object) -> Verdict:
+def _verdict(
+    directory: Path, shard: AuditedShard, attack: int | None = None, strangers: Rate | None = None, **gate: object
+) -> Verdict:
     settings = AuditSettings(recognizers=("fake",), gate=GateSettings(**gate))  # type: ignore[arg-type]
     with Evidence(sqlite_at(directory)) as evidence:
         run = write_run(evidence, [shard])
@@ -30,6 +33,10 @@ def _verdict(directory: Path, shard: AuditedShard, attack: int | None = None, **
                 [AttackResult("parrot", "fake", role, hits, 100, 0.02, "tried") for role, hits in results],  # type: ignore[arg-type]
             )
         rows = evidence.read_run(run)
+        if strangers is not None:
+            (known,) = rows.calibrations
+            assert known.certain is not None
+            rows = replace(rows, calibrations=(replace(known, certain=replace(known.certain, strangers=strangers)),))
         return decide(measure(rows, settings), settings.gate, rows)
 
 
@@ -57,7 +64,7 @@ def test_a_finding_refuses_by_its_own_check_and_is_named(tmp_path: Path, kind: s
 
 def test_a_face_that_could_be_a_certain_other_person_refuses(tmp_path: Path) -> None:
     search = replace(CLEAN.pictures[0].faces[0].searches[0], best_other_similarity=0.99)
-    verdict = _verdict(tmp_path, _first_face(searches=(search,)))
+    verdict = _verdict(tmp_path, _first_face(searches=(search,)), strangers=NO_CHANCE)
     assert _failed(verdict) == ["certain_collision:fake"]
     assert "a.tar/00000#0" in verdict.checks[[c.name for c in verdict.checks].index(_failed(verdict)[0])].offenders
     assert _verdict(tmp_path, CLEAN).passed
@@ -73,7 +80,7 @@ def test_a_face_that_is_plainly_the_person_it_was_refuses_although_the_rate_is_f
 
 def test_a_face_that_could_be_somebody_in_another_gallery_refuses(tmp_path: Path) -> None:
     compared = CLEAN.pictures[0].faces[0].comparisons
-    for similarity, failed in ((0.99, ["certain_collision:fake"]), (0.61, [])):
+    for similarity, failed in ((0.99, ["certain_outside:fake"]), (0.61, [])):
         other = Comparison("fake", "outside", "release-1:k#0", similarity, 8.0, 0.6)
         verdict = _verdict(tmp_path, _first_face(comparisons=(*compared, other)))
         assert _failed(verdict) == failed
@@ -125,6 +132,16 @@ def test_a_certain_match_can_be_reached_where_originals_are_nearly_identical() -
     """Half of all pairs in the highest bin once gave a limit of 1, which rounding keeps every copy below."""
     pairs = [0] * 200
     pairs[199] = 40
-    calibration = replace(calibrate(FakeRecognizer(), small_gallery(), 1e-3), mated_histogram=tuple(pairs))
-    limit = certain_similarity(calibration)
+    limit = certain_similarity(pairs, 0.5)
     assert limit is not None and limit == pytest.approx(0.99)
+    assert certain_similarity([0] * 199 + [29], 0.5) is None, "too few pairs to know"
+
+
+def test_certain_look_alikes_are_counted_beyond_those_that_untouched_faces_have(tmp_path: Path) -> None:
+    search = replace(CLEAN.pictures[0].faces[0].searches[0], best_other_similarity=0.99)
+    shard = _first_face(searches=(search,))
+    for hits, passed in ((0, False), (1, True)):  # of 200; there are 360 new faces
+        verdict = _verdict(tmp_path, shard, strangers=rate(hits, 200, 0.95))
+        (check,) = [check for check in verdict.checks if check.name == "certain_collision:fake"]
+        assert (check.passed, check.value, check.limit) == (passed, 1.0, float(hits))
+        assert ("1 of 360 would be no more than chance" in check.detail) == bool(hits)
