@@ -70,7 +70,7 @@ class _Face:
     index: int
     detection: Detection
     seed_id: str
-    refusal: str = ""  # why nothing can be generated for it
+    refusal: str = ""  # why nothing is generated for it
     matrix: Matrix | None = None  # None where nothing can be generated
     crop: Tensor | None = None  # (1, 3, R, R), with content and z_id what the generator needs
     content: Tensor | None = None
@@ -227,7 +227,10 @@ class Anonymizer:
 
     def _replace(self, faces: list[_Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
         """The closed loop: every face has identities of its own."""
-        angles = self._angles()
+        angles, sure = self._angles(), self._settings.min_replace_score
+        for face in faces:
+            if face.detection.score < sure:
+                face.refusal = face.refusal or "too uncertain to be judged"
 
         def target(face: _Face, attempt: int) -> Target | None:
             if attempt >= len(angles):
@@ -246,7 +249,7 @@ class Anonymizer:
         self, faces: list[_Face], images: Sequence[ImageArray], target: Callable[[_Face, int], Target | None]
     ) -> None:
         """Give every face its targets in turn until one passes or none is left."""
-        pending = [face for face in faces if face.matrix is not None]
+        pending = [face for face in faces if not face.refusal]
         attempt = 0
         while pending:
             targets = [target(face, attempt) for face in pending]

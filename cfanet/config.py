@@ -93,6 +93,13 @@ class AnonymizeSettings(Section):
     min_replace_px: float = Field(
         32.0, ge=0.0, description="narrower faces are obscured: recognizers cannot tell whether a new one passes"
     )
+    min_replace_score: float = Field(
+        0.95,
+        ge=0.0,
+        le=1.0,
+        description="faces that the detector is less sure of are obscured in pictures: their landmarks are too poor to "
+        "judge whether a new one passes",
+    )
     obscurer: Literal["blur", "pixelate", "mask"] = Field("mask", description="used where a face cannot be replaced")
     max_megapixels: float = Field(64.0, gt=0.0, description="larger pictures are quarantined, undecoded")
     jpeg_quality: int = Field(95, ge=50, le=100)

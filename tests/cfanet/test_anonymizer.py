@@ -190,6 +190,17 @@ def test_a_face_whose_features_lie_under_a_new_one_needs_no_cover_of_its_own() -
     assert (covered.method, covered.detail) == ("mask", "did not pass the loop")
 
 
+def test_a_face_that_the_detector_is_not_sure_of_is_obscured_and_never_tried() -> None:
+    doubtful = face_at(150, 60, 40, score=0.94)
+    (result,) = build(faces=[FACES[0], doubtful]).run([noise(120, 200)], ["a"])
+    first, second = result.faces
+    assert first.decision == FaceDecision.REPLACED
+    assert (second.decision, second.attempts) == (FaceDecision.OBSCURED, 0)
+    assert second.detail == "too uncertain to be judged"
+    (result,) = build({**PASS, "min_replace_score": 0.9}, faces=[doubtful]).run([noise(120, 200)], ["a"])
+    assert result.faces[0].decision == FaceDecision.REPLACED
+
+
 @pytest.mark.parametrize("on_failure", ["obscure", "quarantine"])
 def test_a_face_that_never_passes_is_never_passed_through(on_failure: str) -> None:
     image = noise(120, 200)
