@@ -44,8 +44,8 @@ class LoopSettings(Section):
         description="correlation of fine structure with the old face from which a new one is refused; 1 never refuses",
     )
     gallery: bool = Field(True, description="also check each new face against every original of the dataset")
-    max_attempts: int = Field(6, ge=1, le=64, description="attempts per face before it is obscured or withheld")
-    angle_step_deg: float = Field(10.0, ge=0.0, le=90.0, description="added to the angle with every attempt")
+    max_attempts: int = Field(10, ge=1, le=64, description="attempts per face before it is obscured or withheld")
+    angle_step_deg: float = Field(5.0, ge=0.0, le=90.0, description="added to the angle with every attempt")
     on_failure: Literal["obscure", "quarantine"] = "obscure"
 
 

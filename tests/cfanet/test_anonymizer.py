@@ -76,7 +76,10 @@ def test_the_loop_goes_on_until_a_face_passes_and_says_how_it_went() -> None:
     recognizer = FakeRecognizer([0.9, 0.6, 0.2])
     (result,) = build({}, {"fake": recognizer}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
     (face,) = result.faces
-    assert (face.attempts, face.requested_angle_deg) == (3, AnonymizeSettings().angle_deg + 20.0)
+    assert (face.attempts, face.requested_angle_deg) == (
+        3,
+        AnonymizeSettings().angle_deg + 2 * AnonymizeSettings().loop.angle_step_deg,
+    )
     (comparison,) = face.comparisons
     assert comparison.passed
     assert comparison.similarity == pytest.approx(0.2, abs=1e-6)
