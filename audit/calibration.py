@@ -228,9 +228,11 @@ def _det(nonmated: npt.NDArray[np.int64], mated: npt.NDArray[np.int64]) -> tuple
 def _best_strangers(gallery: Gallery) -> npt.NDArray[np.float64]:
     """Similarity of untouched originals with the best match among other people; (N,).
 
-    Of more than 5,000 labelled references every n-th is searched.
+    Of more than 5,000 labelled references every n-th is searched. Other faces of its own picture are left out: a box
+    that lies across somebody shows that person again.
     """
     labelled = [i for i, subject in enumerate(gallery.subjects) if subject]
+    gallery = _whole_pictures(gallery)
     if not labelled:
         return np.zeros(0)
     probes = labelled[:: -(-len(labelled) // _STRANGER_PROBES)]
@@ -239,6 +241,14 @@ def _best_strangers(gallery: Gallery) -> npt.NDArray[np.float64]:
     found = search_people(gallery.references.embeddings[probes], gallery, own, ids)
     best: npt.NDArray[np.float64] = found.best_other[found.position >= 0]
     return best
+
+
+def _whole_pictures(gallery: Gallery) -> Gallery:
+    """The gallery with every face of a labelled person's picture under that person's name."""
+    pictures = [reference.rpartition("#")[0] for reference in gallery.references.ids]
+    people = {picture: subject for picture, subject in zip(pictures, gallery.subjects, strict=True) if subject}
+    named = zip(pictures, gallery.subjects, strict=True)
+    return Gallery(gallery.references, tuple(subject or people.get(picture, "") for picture, subject in named))
 
 
 def _reaching(best: npt.NDArray[np.float64], threshold: float, confidence: float) -> Rate:

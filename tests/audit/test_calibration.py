@@ -76,6 +76,18 @@ def test_strangers_are_searched_against_other_people_only() -> None:
     assert found.certain.strangers.hits == int((scores.max(axis=1) >= found.certain.similarity).sum())
 
 
+def test_another_face_of_the_own_picture_is_no_stranger() -> None:
+    """An unlabelled box across the first person matches her, which is no chance; one in another picture is."""
+    gallery = small_gallery()
+    alone = calibrate(FakeRecognizer(), gallery, 1e-3)
+    vectors = np.concatenate([gallery.references.embeddings, gallery.references.embeddings[:1]])
+    for picture, chance in ((gallery.references.ids[0].removesuffix("#0"), False), ("elsewhere", True)):
+        references = References((*gallery.references.ids, f"{picture}#1"), vectors)
+        found = calibrate(FakeRecognizer(), Gallery(references, (*gallery.subjects, "")), 1e-3)
+        assert found.certain is not None and alone.certain is not None
+        assert (found.certain.strangers.hits > alone.certain.strangers.hits) == chance
+
+
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     gallery = small_gallery()
     whole = calibrate(FakeRecognizer(), gallery, 1e-3)
