@@ -262,7 +262,8 @@ class Anonymizer:
                 patch, original = Patch(crop, _known(face.matrix)), images[face.picture]
                 candidate = paste(original, [patch])
                 self._judge(face, candidate)
-                if self._passes(face, crop) and clearly_changed(original, candidate, face.box):
+                judged = self._settings.loop.max_structure < 1.0  # 1 never refuses: an angle of 0 may be asked for
+                if self._passes(face, crop) and (not judged or clearly_changed(original, candidate, face.box)):
                     face.patch = patch
             pending = [face for face in pending if face.patch is None]
 
