@@ -32,6 +32,7 @@ def train(
     out: Annotated[Path, typer.Option(help="folder of the run: state, previews, generator; a run in it is resumed")],
     minutes: Annotated[float, typer.Option(help="stop after so long; the run can be resumed")] = math.inf,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
+    workers: Annotated[int, typer.Option(help="further processes that draw the pairs; 8 or more for a GPU")] = 0,
 ) -> None:
     """Train a generator, or continue a run that was stopped or killed.
 
@@ -46,7 +47,7 @@ def train(
         faces = split_held_out(load_faces(settings.data, settings.network.resolution))
         sampler = PairSampler(faces[0], settings.schedule)
         trainer = Trainer(settings, guides, own_device, place)
-        trainer.run(sampler, out, _Listener(trainer, faces, out), minutes)
+        trainer.run(sampler, out, _Listener(trainer, faces, out), minutes, workers)
     if place.first:
         thresholds = export_generator(out / "generator.safetensors", trainer, faces)
         _console.print(f"step {trainer.step}: {out / 'generator.safetensors'}, thresholds {thresholds}")

@@ -70,6 +70,7 @@ class LossSettings(Section):
     keep: float = Field(0.0, ge=0)  # ours: L1 on different-identity pairs as well: change no more than identity needs
     structure: float = Field(0.0, ge=0)  # ours: 1 − SSIM of different-identity pairs, eyes and mouth counted more
     structure_free: float = Field(0.0, ge=0, lt=1)  # so much of it costs nothing in a picture: room for the identity
+    eyes: float = Field(6.0, ge=1)  # what the middle of an eye counts in it; the mouth counts 6, the rest of the face 1
     identity: float = Field(1.0, ge=0)  # λ_id: Eq. 4
     distil: float = Field(1.0, ge=0)  # weight of Eq. 4's second term, Cos(z_id, R_id)
     distil_swaps: float = Field(2.0, ge=0)  # ours: the same on generated faces; the closed loop looks at those

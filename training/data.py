@@ -3,6 +3,7 @@
 import io
 import math
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from cfanet.errors import InputError
 from cfanet.recognizers import file_digest
@@ -161,6 +163,29 @@ class PairSampler:
         if float(torch.rand((), generator=rng)) < self._labelled_share:
             return int(self._labelled[_randint(len(self._labelled), rng)])
         return _randint(len(self._faces), rng)
+
+
+class _Steps(Dataset[Pairs]):
+    """A range of steps as torch's loader wants it."""
+
+    def __init__(self, sampler: PairSampler, first: int, last: int) -> None:
+        self._sampler, self._first, self._last = sampler, first, last
+
+    def __len__(self) -> int:
+        return max(0, self._last - self._first)
+
+    def __getitem__(self, row: int) -> Pairs:
+        return self._sampler.step(self._first + row)
+
+
+def pairs_of_steps(sampler: PairSampler, first: int, last: int, workers: int = 0) -> Iterator[Pairs]:
+    """The batches of steps `first` to `last` − 1, in order; drawn ahead by as many processes as `workers`.
+
+    Drawing 64 pairs takes one core longer than a GPU needs to learn from them. What is drawn depends on the step alone,
+    so that the number of processes changes nothing.
+    """
+    steps = _Steps(sampler, first, last)
+    yield from DataLoader(steps, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
 
 
 def soften(pictures: Tensor, share: float, rng: torch.Generator) -> Tensor:

@@ -17,7 +17,7 @@ from cfanet.networks.discriminator import Discriminator, LocalDiscriminator, Pat
 from training import losses
 from training.checkpoint import STATE_FILE, load_state, save_state
 from training.config import TrainingSettings
-from training.data import Pairs, PairSampler
+from training.data import Pairs, PairSampler, pairs_of_steps
 from training.distributed import Place, average_gradients
 from training.grow import started_generator
 from training.guide import Guide
@@ -94,10 +94,13 @@ class Trainer:
             "local": self.local,
         }
 
-    def run(self, sampler: PairSampler, output: Path, report: Report, minutes: float = math.inf) -> None:
+    def run(
+        self, sampler: PairSampler, output: Path, report: Report, minutes: float = math.inf, workers: int = 0
+    ) -> None:
         """Train until the settings' last step or for `minutes`; saves regularly and at the end; resumes.
 
-        With several processes every one runs this; `minutes` is theirs to keep alike, so the first decides.
+        With several processes every one runs this; `minutes` is theirs to keep alike, so the first decides. `workers`
+        further processes draw the pairs.
         """
         output.mkdir(parents=True, exist_ok=True)
         state = output / STATE_FILE
@@ -111,8 +114,10 @@ class Trainer:
             log.info("resumed at step %d", self.step)
         deadline = time.monotonic() + minutes * 60
         schedule = self.settings.schedule
-        while self.step < schedule.steps and not self.place.agreed(time.monotonic() >= deadline):
-            values = self.train_step(sampler.step(self.step))
+        for pairs in pairs_of_steps(sampler, self.step, schedule.steps, workers):
+            if self.place.agreed(time.monotonic() >= deadline):
+                break
+            values = self.train_step(pairs)
             self.step += 1
             if self.place.first:
                 report.losses(self.step, values)
@@ -216,7 +221,7 @@ class Trainer:
             values["keep"] = losses.masked_mean(losses.kept(pairs.x, made.cross), ~pairs.same)
             total = total + weights.keep * values["keep"]
         if weights.structure > 0:
-            changed = losses.structure(pairs.x, made.cross)
+            changed = losses.structure(pairs.x, made.cross, weights.eyes)
             values["structure"] = losses.masked_mean(changed, ~pairs.same)
             beyond = losses.masked_mean((changed - weights.structure_free).clamp_min(0.0), ~pairs.same)
             total = total + weights.structure * beyond

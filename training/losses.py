@@ -9,7 +9,7 @@ from cfanet.align import crop_points
 _WINDOW = 7  # side of SSIM's windows, as scikit-image sets it
 _C1, _C2 = 0.02**2, 0.06**2  # (K1 L)² and (K2 L)² of Wang et al. (2004) for values of a range L = 2
 _WIDTH = 0.08  # of the weight around an eye or the mouth, as a share of the crop's side
-_WEIGHT = 6.0  # in its middle, where the rest of the face has 1
+_MOUTH = 6.0  # in the middle of the mouth and its corners, where the rest of the face has 1
 
 
 def cosine(u: Tensor, v: Tensor) -> Tensor:
@@ -46,16 +46,16 @@ def kept(x: Tensor, cross: Tensor) -> Tensor:
     return F.avg_pool2d(x.float() - cross.float(), 2).abs().mean((1, 2, 3))
 
 
-def structure(x: Tensor, cross: Tensor) -> Tensor:
+def structure(x: Tensor, cross: Tensor, eyes: float) -> Tensor:
     """Ours: 1 − SSIM (Wang et al., 2004) of the luminance per picture, eyes and mouth counted more; (N,).
 
     What an expression is made of (lids, lips, the direction of a look) are small shapes that an L1 hardly weighs.
-    (N, 3, R, R) each, in [-1, 1].
+    (N, 3, R, R) each, in [-1, 1]; `eyes` is what their middle counts.
     """
     weights = torch.tensor([0.299, 0.587, 0.114], device=x.device)[:, None, None]
     a, b = ((picture.float() * weights).sum(1, keepdim=True) for picture in (x, cross))
     ssim = ssim_map(a, b)[:, 0]
-    weight = expression_weight(x.shape[-1]).to(ssim)
+    weight = expression_weight(x.shape[-1], eyes).to(ssim)
     inner = slice(_WINDOW // 2, x.shape[-1] - _WINDOW // 2)
     return 1.0 - (ssim * weight[inner, inner]).sum((1, 2)) / weight[inner, inner].sum()
 
@@ -73,7 +73,7 @@ def ssim_map(a: Tensor, b: Tensor) -> Tensor:
     return likeness / ((mean_a * mean_a + mean_b * mean_b + _C1) * (variance + _C2))
 
 
-def expression_weight(side: int) -> Tensor:
+def expression_weight(side: int, eyes: float) -> Tensor:
     """How much each pixel of an aligned crop of `side` pixels says about the expression; (side, side), at least 1."""
     right_eye, left_eye, _, right_corner, left_corner = torch.from_numpy(crop_points(side))
     centres = torch.stack([right_eye, left_eye, right_corner, (right_corner + left_corner) / 2, left_corner])
@@ -82,7 +82,8 @@ def expression_weight(side: int) -> Tensor:
     across = line[None, None] - centres[:, 0, None, None]
     squared = down**2 + across**2
     bumps = torch.exp(-squared / (2.0 * (_WIDTH * side) ** 2))
-    return 1.0 + (_WEIGHT - 1.0) * bumps.amax(0)
+    most = torch.tensor([eyes, eyes, _MOUTH, _MOUTH, _MOUTH])[:, None, None]
+    return 1.0 + ((most - 1.0) * bumps).amax(0)
 
 
 def fools(logits: Tensor) -> Tensor:

@@ -6,7 +6,17 @@ import torch
 from cfanet.errors import InputError
 from tests.training.prepared import write_prepared
 from training.config import ScheduleSettings
-from training.data import UNKNOWN, FaceSet, PairSampler, augment, data_digest, load_faces, soften, split_held_out
+from training.data import (
+    UNKNOWN,
+    FaceSet,
+    PairSampler,
+    augment,
+    data_digest,
+    load_faces,
+    pairs_of_steps,
+    soften,
+    split_held_out,
+)
 from training.distributed import Place
 
 SCHEDULE = ScheduleSettings(batch=8, same_share=0.5)
@@ -139,3 +149,14 @@ def test_a_share_of_the_other_pairs_asks_for_a_virtual_identity(faces: FaceSet) 
     assert torch.equal(turn.abs().sum(1) > 0, virtual)
     assert torch.equal(steps[3].turn, PairSampler(faces, some).step(3).turn)
     assert not PairSampler(faces, SCHEDULE).step(0).theta_rad.any(), "off unless it is asked for"
+
+
+def test_processes_that_draw_ahead_change_nothing(faces: FaceSet) -> None:
+    sampler = PairSampler(faces, SCHEDULE)
+    alone, ahead = (list(pairs_of_steps(sampler, 3, 8, workers)) for workers in (0, 2))
+    assert len(alone) == len(ahead) == 5
+    for step, one, two in zip(range(3, 8), alone, ahead, strict=True):
+        assert torch.equal(one.x, sampler.step(step).x)
+        assert torch.equal(one.x, two.x)
+        assert torch.equal(one.y, two.y)
+    assert list(pairs_of_steps(sampler, 8, 8)) == []

@@ -82,9 +82,18 @@ def test_structure_is_ssim_as_scikit_image_computes_it() -> None:
 
 def test_structure_counts_a_changed_mouth_more_than_a_changed_forehead() -> None:
     x = (rand(1, 3, 64, 64) * 0.3).clamp(-1, 1)
-    assert float(losses.structure(x, x)[0]) == pytest.approx(0.0, abs=1e-5)
+    assert float(losses.structure(x, x, 6.0)[0]) == pytest.approx(0.0, abs=1e-5)
     mouth, forehead = x.clone(), x.clone()
     column, row = crop_points(64)[3:].mean(0).round().astype(int)
     mouth[..., row - 5 : row + 5, column - 8 : column + 8] *= -1
     forehead[..., 8:18, column - 8 : column + 8] *= -1
-    assert float(losses.structure(x, mouth)[0]) > 2.0 * float(losses.structure(x, forehead)[0]) > 0.0
+    assert float(losses.structure(x, mouth, 6.0)[0]) > 2.0 * float(losses.structure(x, forehead, 6.0)[0]) > 0.0
+
+
+def test_eyes_can_count_more_than_the_mouth() -> None:
+    even, eyes = losses.expression_weight(64, 6.0), losses.expression_weight(64, 10.0)
+    (left, top), (corner, row) = (crop_points(64)[n].astype(int) for n in (0, 3))
+    assert float(even.min()) >= 1.0
+    assert float(even[top, left]) > 5.0
+    assert float(eyes[top, left]) > 1.5 * float(even[top, left])
+    assert float(eyes[row, corner]) == pytest.approx(float(even[row, corner]), abs=0.05)
