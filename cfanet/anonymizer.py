@@ -7,27 +7,24 @@ Fail closed: a face that cannot be processed is never passed through.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar, get_args
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from cfanet.align import Matrix, crop_points, similarity_transform, transform_points, warp
+from cfanet.align import crop_points, similarity_transform, transform_points, warp
 from cfanet.assigned import Assigned, Target
 from cfanet.borrowed import FaceSource, face_source
 from cfanet.config import AnonymizeSettings
+from cfanet.covers import compose, cover_of
 from cfanet.detect import MTCNNDetector
-from cfanet.fixed_kernel import fixed_kernel
+from cfanet.face import Face, known
 from cfanet.hypersphere import normalise
 from cfanet.identity import IDENTITY_BRANCH, IdentityBranch, angle_of_attempt, directions, propose
-from cfanet.obscure import ObscureKind, obscure
-from cfanet.paste import Patch, lies_under, paste
+from cfanet.loop_checks import LoopChecks
+from cfanet.paste import Patch
 from cfanet.recognizers import load_recognizer
 from cfanet.records import (
-    Box,
-    Comparison,
     Detection,
     Detector,
     FaceDecision,
@@ -37,13 +34,10 @@ from cfanet.records import (
     ImageStatus,
     Recognizer,
 )
-from cfanet.search import References, angle_deg, pair_similarity, search
+from cfanet.search import References
 from cfanet.seeds import SeedKey
-from cfanet.structure import structure_correlation
-from cfanet.unchanged import clearly_changed, unchanged_faces
+from cfanet.unchanged import unchanged_faces
 from cfanet.weights import TrainedGenerator, load_generator
-
-T = TypeVar("T")
 
 _GPU_BATCH = 16
 
@@ -62,41 +56,14 @@ class Parts:
     borrowed: FaceSource | None = None  # of the methods that borrow faces
 
 
-@dataclass(eq=False)
-class _Face:
-    """A face under way."""
-
-    picture: int
-    index: int
-    detection: Detection
-    seed_id: str
-    refusal: str = ""  # why nothing is generated for it
-    matrix: Matrix | None = None  # None where nothing can be generated
-    crop: Tensor | None = None  # (1, 3, R, R), with content and z_id what the generator needs
-    content: Tensor | None = None
-    z_id: Tensor | None = None
-    originals: dict[str, np.ndarray] = field(default_factory=dict)
-    attempts: int = 0
-    requested_deg: float | None = None
-    measured_deg: float | None = None
-    comparisons: tuple[Comparison, ...] = ()
-    patch: Patch | None = None  # the accepted one
-    hidden: bool = False  # it did not pass, and lies under other new faces so that it needs no cover
-
-    @property
-    def box(self) -> Box:
-        return self.detection.box
-
-
 class Anonymizer:
     """Replaces every face of the pictures it is given; stateless between calls."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._settings = parts.settings
-        loop = parts.settings.loop
-        self._towards_others = self._thresholds(loop.fmr)
-        self._towards_original = self._thresholds(loop.original_fmr)
+        self._checks = LoopChecks(parts.settings.loop, parts.recognizers, parts.galleries)
+        self._cover = cover_of(parts.settings)
 
     @property
     def model_digest(self) -> str:
@@ -124,7 +91,7 @@ class Anonymizer:
         """
         found = detections if detections is not None else [self._parts.detector.detect(image) for image in images]
         faces = [
-            _Face(picture, index, detection, self._parts.key.seed_id(ids[picture], index))
+            Face(picture, index, detection, self._parts.key.seed_id(ids[picture], index))
             for picture, several in enumerate(found)
             for index, detection in enumerate(several)
         ]
@@ -133,7 +100,7 @@ class Anonymizer:
             self._replace(faces, images, ids)
         elif self._parts.borrowed is not None:
             self._borrow(faces, images, ids)
-        grouped: list[list[_Face]] = [[] for _ in images]
+        grouped: list[list[Face]] = [[] for _ in images]
         for face in faces:
             grouped[face.picture].append(face)
         return [self._finish(*entry) for entry in zip(images, ids, grouped, strict=True)]
@@ -149,7 +116,7 @@ class Anonymizer:
         """
         if self._settings.method != "cfa":
             return []
-        faces = [_Face(n, index, detection, "") for n, detection in enumerate(detections)]
+        faces = [Face(n, index, detection, "") for n, detection in enumerate(detections)]
         self._encode(faces, images)
         vectors = [face.z_id for face in faces if face.z_id is not None]
         if not vectors:
@@ -160,7 +127,7 @@ class Anonymizer:
     @torch.inference_mode()
     def run_assigned(self, image: ImageArray, name: str, assigned: Sequence[Assigned]) -> ImageResult:
         """Give the faces of one (H, W, 3) uint8 RGB picture the identities chosen for them; the loop judges as ever."""
-        faces = [_Face(0, one.index, one.detection, one.seed_id, one.refusal) for one in assigned]
+        faces = [Face(0, one.index, one.detection, one.seed_id, one.refusal) for one in assigned]
         targets = {one.index: one.targets for one in assigned}
         if self._settings.method == "cfa":
             able = [face for face in faces if targets[face.index]]
@@ -183,12 +150,7 @@ class Anonymizer:
         replaced = [face.box for face in result.faces]
         return unchanged_faces(self._parts.detector, original, released, replaced)
 
-    def _thresholds(self, fmr: float) -> dict[str, float]:
-        """By recognizer of the loop: the similarity from which it sees somebody."""
-        fixed = self._settings.loop.threshold
-        return {n: r.threshold(fmr) if fixed is None else fixed for n, r in self._parts.recognizers.items()}
-
-    def _align(self, faces: list[_Face], size: int) -> list[_Face]:
+    def _align(self, faces: list[Face], size: int) -> list[Face]:
         """The faces that can be replaced, each with its matrix onto a crop of `size` pixels."""
         for face in faces:
             if face.box[2] - face.box[0] < self._settings.min_replace_px:
@@ -200,43 +162,41 @@ class Anonymizer:
                 face.refusal = "no alignment"
         return [face for face in faces if face.matrix is not None]
 
-    def _borrow(self, faces: list[_Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
+    def _borrow(self, faces: list[Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
         """Give every face one of the borrowed ones, at once and unseen: these methods have no loop."""
-        source = _known(self._parts.borrowed)
+        source = known(self._parts.borrowed)
         for face in self._align(faces, source.size):
-            matrix = _known(face.matrix)
+            matrix = known(face.matrix)
             crop = warp(images[face.picture], matrix, (source.size, source.size))
             points = torch.from_numpy(transform_points(matrix, face.detection.landmarks)).float()
             rng = self._parts.key.generator(ids[face.picture], face.index, 0)
             face.attempts, face.patch = 1, Patch(source.face(crop, points, rng), matrix)
 
-    def _encode(self, faces: list[_Face], images: Sequence[ImageArray]) -> None:
+    def _encode(self, faces: list[Face], images: Sequence[ImageArray]) -> None:
         """Align every face and take its content, its identity vector and the recognizers' view of it."""
         generator = self._generator()
         size = generator.network.config.resolution
         aligned = self._align(faces, size)
-        crops = [warp(images[face.picture], _known(face.matrix), (size, size)) for face in aligned]
+        crops = [warp(images[face.picture], known(face.matrix), (size, size)) for face in aligned]
         for start in range(0, len(aligned), self._batch):
             batch = aligned[start : start + self._batch]
             content, z_id = generator.network.encode(self._stack(crops[start : start + self._batch]))
             for face, crop, code, vector in zip(batch, crops[start:], content, z_id, strict=False):
                 face.crop, face.content, face.z_id = crop, code, vector.cpu()
-        for name, recognizer in self._parts.recognizers.items():
-            for face in aligned:
-                face.originals[name] = recognizer.embed([images[face.picture]], [face.detection.landmarks])[0]
+        self._checks.look_at_originals(aligned, images)
 
-    def _replace(self, faces: list[_Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
+    def _replace(self, faces: list[Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
         """The closed loop: every face has identities of its own."""
         angles, sure = self._angles(), self._settings.min_replace_score
         for face in faces:
             if face.detection.score < sure:
                 face.refusal = face.refusal or "too uncertain to be judged"
 
-        def target(face: _Face, attempt: int) -> Target | None:
+        def target(face: Face, attempt: int) -> Target | None:
             if attempt >= len(angles):
                 return None
             rng = self._parts.key.generator(ids[face.picture], face.index, attempt)
-            vector = propose(_known(face.z_id), self._generator().spread, angles[attempt], rng)
+            vector = propose(known(face.z_id), self._generator().spread, angles[attempt], rng)
             return Target(angles[attempt], vector)
 
         self._try(faces, images, target)
@@ -246,7 +206,7 @@ class Anonymizer:
         return [angle_of_attempt(loop, self._settings.angle_deg, attempt) for attempt in range(loop.max_attempts)]
 
     def _try(
-        self, faces: list[_Face], images: Sequence[ImageArray], target: Callable[[_Face, int], Target | None]
+        self, faces: list[Face], images: Sequence[ImageArray], target: Callable[[Face, int], Target | None]
     ) -> None:
         """Give every face its targets in turn until one passes or none is left."""
         pending = [face for face in faces if not face.refusal]
@@ -259,55 +219,25 @@ class Anonymizer:
             attempt += 1
             for face, found, crop in zip(pending, targets_left, crops, strict=True):
                 face.attempts, face.requested_deg = attempt, found.angle_deg
-                patch, original = Patch(crop, _known(face.matrix)), images[face.picture]
-                candidate = paste(original, [patch])
-                self._judge(face, candidate)
-                judged = self._settings.loop.max_structure < 1.0  # 1 never refuses: an angle of 0 may be asked for
-                if self._passes(face, crop) and (not judged or clearly_changed(original, candidate, face.box)):
+                patch = Patch(crop, known(face.matrix))
+                if self._checks.accept(face, patch, images[face.picture]):
                     face.patch = patch
             pending = [face for face in pending if face.patch is None]
 
-    def _passes(self, face: _Face, crop: Tensor) -> bool:
-        """Whether no recognizer of the loop sees anybody in it, and the old face does not show through."""
-        loop = self._settings.loop
-        strange = all(c.similarity < c.threshold - loop.margin for c in face.comparisons)
-        return strange and structure_correlation(_known(face.crop), crop.clamp(-1, 1)) <= loop.max_structure
-
-    def _decode(self, faces: list[_Face], targets: list[Tensor]) -> list[Tensor]:
+    def _decode(self, faces: list[Face], targets: list[Tensor]) -> list[Tensor]:
         """Decode in batches of a fixed size, so that a face's pixels do not depend on how many there are."""
         made: list[Tensor] = []
         for start in range(0, len(faces), self._batch):
             batch = faces[start : start + self._batch]
-            crops = self._stack([_known(face.crop) for face in batch])
-            content = self._stack([_known(face.content)[None] for face in batch])
-            identity = self._stack([_known(face.z_id)[None] for face in batch])
+            crops = self._stack([known(face.crop) for face in batch])
+            content = self._stack([known(face.content)[None] for face in batch])
+            identity = self._stack([known(face.z_id)[None] for face in batch])
             goal = self._stack([target[None] for target in targets[start : start + self._batch]])
             moved = self._generator().network.move(crops, content, identity, goal).float().cpu()
             made += [crop[None] for crop in moved[: len(batch)]]
         return made
 
-    def _judge(self, face: _Face, candidate: ImageArray) -> None:
-        """Compare the pasted face with its original and with the gallery, by every recognizer of the loop."""
-        comparisons: list[Comparison] = []
-        for name, recognizer in self._parts.recognizers.items():
-            probe = recognizer.embed([candidate], [face.detection.landmarks])
-            original = face.originals[name][None]
-            angle = float(angle_deg(probe, original)[0])
-            similarity = float(pair_similarity(probe, original)[0])
-            comparisons.append(Comparison(name, "mated", "original", similarity, angle, self._towards_original[name]))
-            if name == IDENTITY_BRANCH:
-                face.measured_deg = angle
-            references = self._parts.galleries.get(name)
-            if references is not None and references.ids:
-                scores, positions = search(probe, references, 1)
-                best = int(positions[0, 0])
-                apart = float(angle_deg(probe, references.embeddings[best][None])[0])
-                found = references.ids[best]
-                threshold = self._towards_others[name]
-                comparisons.append(Comparison(name, "gallery", found, float(scores[0, 0]), apart, threshold))
-        face.comparisons = tuple(comparisons)
-
-    def _finish(self, image: ImageArray, name: str, faces: list[_Face]) -> ImageResult:
+    def _finish(self, image: ImageArray, name: str, faces: list[Face]) -> ImageResult:
         """Put the accepted faces in, obscure the others, and say what was done."""
         if not faces:
             return ImageResult(name, ImageStatus.NO_FACE, "", image.copy())
@@ -316,7 +246,7 @@ class Anonymizer:
             records = tuple(self._record(face, FaceDecision.WITHHELD) for face in faces)
             detail = f"{len(failed)} of {len(faces)} faces did not pass the loop"
             return ImageResult(name, ImageStatus.QUARANTINED, detail, None, records)
-        result = self._composed(image, [face.patch for face in faces if face.patch is not None], failed)
+        result = compose(image, faces, self._cover, self._checks.can_be_told)
         records = tuple(
             self._record(face, FaceDecision.REPLACED if face.patch is not None else FaceDecision.OBSCURED)
             for face in faces
@@ -325,46 +255,7 @@ class Anonymizer:
         detail = f"{len(failed)} of {len(faces)} faces obscured" if failed else ""
         return ImageResult(name, status, detail, result, records)
 
-    def _composed(self, image: ImageArray, patches: list[Patch], failed: Sequence[_Face]) -> ImageArray:
-        """The accepted faces put in and the others obscured, without spoiling an accepted one where that is safe.
-
-        A box that did not pass often lies across a face that did: a neighbour's, or nobody's at all. New faces go on
-        top of what was obscured; one whose features all lie under new faces is not obscured as well. Whoever is still
-        seen then is covered whatever lies there.
-        """
-        under = [face for face in failed if lies_under(face.detection.landmarks, patches)]
-        covered = [face for face in failed if face not in under]
-        result = self._on_top(image, patches, covered)
-        seen = [face for face in under if self._is_seen(face, result)]
-        if seen:
-            covered += seen
-            result = self._on_top(image, patches, covered)
-        for face in under:
-            face.hidden = face not in covered
-        for face in covered if patches else ():
-            if self._is_seen(face, result):
-                result = self._cover(result, face.box)
-        return result
-
-    def _on_top(self, image: ImageArray, patches: list[Patch], covered: Sequence[_Face]) -> ImageArray:
-        for face in covered:
-            image = self._cover(image, face.box)
-        return paste(image, patches)
-
-    def _is_seen(self, face: _Face, picture: ImageArray) -> bool:
-        """Whether a face that did not pass the loop can be told in the finished picture, or cannot be judged."""
-        if face.crop is None or not self._parts.recognizers:
-            return True
-        loop = self._settings.loop
-        for name, recognizer in self._parts.recognizers.items():
-            probe = recognizer.embed([picture], [face.detection.landmarks])
-            if pair_similarity(probe, face.originals[name][None])[0] >= self._towards_original[name] - loop.margin:
-                return True
-        size = face.crop.shape[-1]
-        shown = warp(picture, _known(face.matrix), (size, size))
-        return structure_correlation(face.crop, shown) > loop.max_structure
-
-    def _record(self, face: _Face, decision: FaceDecision) -> FaceRecord:
+    def _record(self, face: Face, decision: FaceDecision) -> FaceRecord:
         gave_up = self._replaces and decision != FaceDecision.REPLACED
         return FaceRecord(
             face_index=face.index,
@@ -378,21 +269,13 @@ class Anonymizer:
             measured_angle_deg=face.measured_deg,
             seed_id=face.seed_id,
             comparisons=face.comparisons,
-            detail=_reason(face) if gave_up else "",
+            detail=face.reason if gave_up else "",
         )
 
     @property
     def _replaces(self) -> bool:
         """Whether the method gives new faces; the others only obscure."""
         return self._settings.method == "cfa" or self._parts.borrowed is not None
-
-    def _cover(self, image: ImageArray, box: Box) -> ImageArray:
-        """The picture with one face obscured, by the method itself where it is one that obscures."""
-        method = self._settings.method
-        if method == "fixed-blur" or method == "fixed-pixelate":
-            return fixed_kernel(image, box, method, self._settings.fixed_kernel_px)
-        kinds: tuple[ObscureKind, ...] = get_args(ObscureKind)
-        return obscure(image, box, next((kind for kind in kinds if kind == method), self._settings.obscurer))
 
     @property
     def _batch(self) -> int:
@@ -406,7 +289,7 @@ class Anonymizer:
         return torch.cat([batch, batch.new_zeros(missing, *batch.shape[1:])]) if missing > 0 else batch
 
     def _generator(self) -> TrainedGenerator:
-        return _known(self._parts.generator)
+        return known(self._parts.generator)
 
 
 def build_anonymizer(
@@ -416,19 +299,9 @@ def build_anonymizer(
     generator = load_generator(settings.generator, device) if settings.method == "cfa" else None
     recognizers: dict[str, Recognizer] = {}
     for spec in settings.loop.recognizers if generator is not None else ():
-        known = IdentityBranch(_known(generator), device) if spec == IDENTITY_BRANCH else load_recognizer(spec, device)
-        recognizers[known.name] = known
+        own = spec == IDENTITY_BRANCH
+        recognizer = IdentityBranch(known(generator), device) if own else load_recognizer(spec, device)
+        recognizers[recognizer.name] = recognizer
     detector = MTCNNDetector(settings.detector, device)
     parts = Parts(settings, key, detector, generator, recognizers, galleries, device, face_source(settings))
     return Anonymizer(parts)
-
-
-def _reason(face: _Face) -> str:
-    """Why a face has none of its own."""
-    reason = face.refusal or "did not pass the loop"
-    return f"{reason}; lies under another new face" if face.hidden else reason
-
-
-def _known(value: T | None) -> T:
-    assert value is not None, "asked for before it was computed"
-    return value

@@ -1,0 +1,52 @@
+"""A face on its way through the anonymizer: what was found, what became of it so far."""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from cfanet.align import Matrix
+from cfanet.paste import Patch
+from cfanet.records import Box, Comparison, Detection
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class Face:
+    """A face under way."""
+
+    picture: int
+    index: int
+    detection: Detection
+    seed_id: str
+    refusal: str = ""  # why nothing is generated for it
+    matrix: Matrix | None = None  # None where nothing can be generated
+    crop: Tensor | None = None  # (1, 3, R, R), with content and z_id what the generator needs
+    content: Tensor | None = None
+    z_id: Tensor | None = None
+    originals: dict[str, np.ndarray] = field(default_factory=dict)
+    attempts: int = 0
+    requested_deg: float | None = None
+    measured_deg: float | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    patch: Patch | None = None  # the accepted one
+    hidden: bool = False  # it did not pass, and lies under other new faces so that it needs no cover
+
+    @property
+    def box(self) -> Box:
+        """Where it is in its picture, xyxy pixels."""
+        return self.detection.box
+
+    @property
+    def reason(self) -> str:
+        """Why it has no new face, of one that has none."""
+        reason = self.refusal or "did not pass the loop"
+        return f"{reason}; lies under another new face" if self.hidden else reason
+
+
+def known(value: T | None) -> T:
+    """A value that an earlier step computed."""
+    assert value is not None, "asked for before it was computed"
+    return value

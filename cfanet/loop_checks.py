@@ -1,0 +1,89 @@
+"""What the closed loop asks of a new face: that nobody is seen in it, and that the old one does not show through."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from cfanet.align import warp
+from cfanet.config import LoopSettings
+from cfanet.face import Face, known
+from cfanet.identity import IDENTITY_BRANCH
+from cfanet.paste import Patch, paste
+from cfanet.records import Comparison, ImageArray, Recognizer
+from cfanet.search import References, angle_deg, pair_similarity, search
+from cfanet.structure import structure_correlation
+from cfanet.unchanged import clearly_changed
+
+
+class LoopChecks:
+    """The loop's recognizers with their thresholds, and the limit of what may show of the old face."""
+
+    def __init__(
+        self, loop: LoopSettings, recognizers: Mapping[str, Recognizer], galleries: Mapping[str, References]
+    ) -> None:
+        """ConfigError where a recognizer has no threshold at a rate that the settings ask for."""
+        self._loop = loop
+        self._recognizers = recognizers
+        self._galleries = galleries
+        self._towards_others = self._thresholds(loop.fmr)
+        self._towards_original = self._thresholds(loop.original_fmr)
+
+    def look_at_originals(self, faces: Sequence[Face], images: Sequence[ImageArray]) -> None:
+        """Let every recognizer see the faces as they were, in (H, W, 3) uint8 RGB pictures."""
+        for name, recognizer in self._recognizers.items():
+            for face in faces:
+                face.originals[name] = recognizer.embed([images[face.picture]], [face.detection.landmarks])[0]
+
+    def accept(self, face: Face, patch: Patch, original: ImageArray) -> bool:
+        """Whether a new face may stay in its (H, W, 3) uint8 RGB picture; the comparisons are kept with the face."""
+        candidate = paste(original, [patch])
+        self._compare(face, candidate)
+        asked = self._loop.max_structure < 1.0  # 1 never refuses: an angle of 0 may be asked for
+        return self._passes(face, patch.crop) and (not asked or clearly_changed(original, candidate, face.box))
+
+    def can_be_told(self, face: Face, picture: ImageArray) -> bool:
+        """Whether a face that did not pass is still to be seen in a finished (H, W, 3) uint8 RGB picture.
+
+        One that cannot be judged counts as seen.
+        """
+        if face.crop is None or not self._recognizers:
+            return True
+        for name, recognizer in self._recognizers.items():
+            probe = recognizer.embed([picture], [face.detection.landmarks])
+            limit = self._towards_original[name] - self._loop.margin
+            if pair_similarity(probe, face.originals[name][None])[0] >= limit:
+                return True
+        size = face.crop.shape[-1]
+        shown = warp(picture, known(face.matrix), (size, size))
+        return structure_correlation(face.crop, shown) > self._loop.max_structure
+
+    def _thresholds(self, fmr: float) -> dict[str, float]:
+        """By recognizer of the loop: the similarity from which it sees somebody."""
+        fixed = self._loop.threshold
+        return {n: r.threshold(fmr) if fixed is None else fixed for n, r in self._recognizers.items()}
+
+    def _compare(self, face: Face, candidate: ImageArray) -> None:
+        """Compare the pasted face with its original and with the gallery, by every recognizer of the loop."""
+        comparisons: list[Comparison] = []
+        for name, recognizer in self._recognizers.items():
+            probe = recognizer.embed([candidate], [face.detection.landmarks])
+            original = face.originals[name][None]
+            angle = float(angle_deg(probe, original)[0])
+            similarity = float(pair_similarity(probe, original)[0])
+            comparisons.append(Comparison(name, "mated", "original", similarity, angle, self._towards_original[name]))
+            if name == IDENTITY_BRANCH:
+                face.measured_deg = angle
+            references = self._galleries.get(name)
+            if references is not None and references.ids:
+                scores, positions = search(probe, references, 1)
+                best = int(positions[0, 0])
+                apart = float(angle_deg(probe, references.embeddings[best][None])[0])
+                found = references.ids[best]
+                threshold = self._towards_others[name]
+                comparisons.append(Comparison(name, "gallery", found, float(scores[0, 0]), apart, threshold))
+        face.comparisons = tuple(comparisons)
+
+    def _passes(self, face: Face, crop: Tensor) -> bool:
+        """Whether no recognizer of the loop sees anybody in it, and the old face does not show through."""
+        strange = all(c.similarity < c.threshold - self._loop.margin for c in face.comparisons)
+        return strange and structure_correlation(known(face.crop), crop.clamp(-1, 1)) <= self._loop.max_structure

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import torch
+
+from cfanet.align import crop_points, similarity_transform
+from cfanet.config import AnonymizeSettings
+from cfanet.covers import compose, cover_of
+from cfanet.face import Face
+from cfanet.obscure import obscured_region
+from cfanet.paste import Patch, paste
+from cfanet.records import Detection, ImageArray
+from tests.cfanet.tiny import face_at, noise
+
+IMAGE = noise(120, 200)
+SIZE = 32
+GREY = cover_of(AnonymizeSettings())  # one flat grey
+
+
+def replaced(found: Detection) -> Face:
+    """A face whose new one, all white, was accepted."""
+    matrix = similarity_transform(found.landmarks, crop_points(SIZE))
+    return Face(0, 0, found, "", patch=Patch(torch.ones(1, 3, SIZE, SIZE), matrix))
+
+
+class Seen:
+    """Tells a face, or not, answer by answer."""
+
+    def __init__(self, *answers: bool) -> None:
+        self._answers = list(answers)
+
+    def __call__(self, face: Face, picture: ImageArray) -> bool:
+        return self._answers.pop(0)
+
+
+def test_a_cover_goes_under_a_new_face_and_hides_all_else() -> None:
+    passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(100, 60, 50), "")
+    found = compose(IMAGE, [passed, failed], GREY, Seen(False))
+    assert passed.patch is not None
+    left, top, right, bottom = obscured_region(failed.box, 200, 120)
+    assert (found[50:70, left:75] == 255).all(), "the part of the new face that lies in the cover"
+    assert (found[top + 10 : bottom - 10, 100 : right - 10] == 128).all()
+    assert not failed.hidden
+
+
+def test_whoever_can_still_be_told_is_covered_whatever_lies_there() -> None:
+    passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(100, 60, 50), "")
+    found = compose(IMAGE, [passed, failed], GREY, Seen(True))
+    left, top, right, bottom = obscured_region(failed.box, 200, 120)
+    assert (found[top + 10 : bottom - 10, left + 10 : right - 10] == 128).all()
+
+
+@pytest.mark.parametrize("told", [(False,), (True, False), (True, True)])
+def test_a_face_under_a_new_one_is_covered_only_where_it_can_be_told(told: tuple[bool, ...]) -> None:
+    passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(63, 62, 34), "")
+    found = compose(IMAGE, [passed, failed], GREY, Seen(*told))
+    assert passed.patch is not None
+    assert failed.hidden == (not told[0])
+    assert np.array_equal(found, paste(IMAGE, [passed.patch])) == failed.hidden
+    middle = 128 if told == (True, True) else 255
+    assert (found[58:66, 60:66] == middle).all()
+
+
+@pytest.mark.parametrize("method", ["blur", "pixelate", "mask", "fixed-blur", "fixed-pixelate", "cfa"])
+def test_a_cover_changes_its_box_alone_and_is_a_copy(method: str) -> None:
+    before, box = IMAGE.copy(), face_at(60, 60, 50).box
+    covered = cover_of(AnonymizeSettings.model_validate({"method": method}))(IMAGE, box)
+    assert np.array_equal(IMAGE, before)
+    assert (covered[40:80, 40:80] != IMAGE[40:80, 40:80]).mean() > 0.9
+    assert np.array_equal(covered[:, 150:], IMAGE[:, 150:])
