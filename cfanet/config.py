@@ -27,8 +27,12 @@ class LoopSettings(Section):
         ("identity-branch",), min_length=1, description="recognizers that check each new face; never the auditor's"
     )
     fmr: float = Field(1e-3, gt=0.0, lt=0.5, description="false match rate at which their thresholds are taken")
-    original_fmr: float = Field(
-        1e-2, gt=0.0, lt=0.5, description="the same towards a face's own original, whose pixels it shares: stricter"
+    original_fmr: float | None = Field(
+        None,
+        gt=0.0,
+        lt=0.5,
+        description="the same towards a face's own original, whose pixels it shares: stricter; default: the loosest of "
+        "0.05, 0.01, 0.001 and fmr that the recognizer knows",
     )
     threshold: float | None = Field(
         None,
@@ -94,7 +98,7 @@ class AnonymizeSettings(Section):
         32.0, ge=0.0, description="narrower faces are obscured: recognizers cannot tell whether a new one passes"
     )
     min_replace_score: float = Field(
-        0.95,
+        0.99,
         ge=0.0,
         le=1.0,
         description="faces that the detector is less sure of are obscured in pictures: their landmarks are too poor to "

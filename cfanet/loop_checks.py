@@ -1,11 +1,13 @@
 """What the closed loop asks of a new face: that nobody is seen in it, and that the old one does not show through."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from torch import Tensor
 
 from cfanet.align import warp
 from cfanet.config import LoopSettings
+from cfanet.errors import ConfigError
 from cfanet.face import Face, known
 from cfanet.identity import IDENTITY_BRANCH
 from cfanet.paste import Patch, paste
@@ -14,19 +16,28 @@ from cfanet.search import References, angle_deg, pair_similarity, search
 from cfanet.structure import structure_correlation
 from cfanet.unchanged import clearly_changed
 
+# Rates for the limit towards a face's own original where the settings name none. Most of what dlib still matched of
+# whole LFW lay just below the identity branch's threshold at 0.01 (docs/LOG.md).
+_ORIGINAL_FMRS = (5e-2, 1e-2, 1e-3)
+
 
 class LoopChecks:
-    """The loop's recognizers with their thresholds, and the limit of what may show of the old face."""
+    """The loop's recognizers with their thresholds, and the limit of what may show of the old face.
+
+    Without `loop.original_fmr` the limit towards the original is taken at 0.05, and from recognizers whose threshold
+    was not measured there (dlib, TorchScript files, older generators) at the loosest of 0.01, 0.001 and `loop.fmr`
+    that was.
+    """
 
     def __init__(
         self, loop: LoopSettings, recognizers: Mapping[str, Recognizer], galleries: Mapping[str, References]
     ) -> None:
-        """ConfigError where a recognizer has no threshold at a rate that the settings ask for."""
+        """ConfigError where a recognizer has no threshold at a rate that the settings name."""
         self._loop = loop
         self._recognizers = recognizers
         self._galleries = galleries
-        self._towards_others = self._thresholds(loop.fmr)
-        self._towards_original = self._thresholds(loop.original_fmr)
+        self._towards_others = {n: self._towards_other(r) for n, r in recognizers.items()}
+        self._towards_original = {n: self._towards_own(r) for n, r in recognizers.items()}
 
     def look_at_originals(self, faces: Sequence[Face], images: Sequence[ImageArray]) -> None:
         """Let every recognizer see the faces as they were, in (H, W, 3) uint8 RGB pictures."""
@@ -57,10 +68,21 @@ class LoopChecks:
         shown = warp(picture, known(face.matrix), (size, size))
         return structure_correlation(face.crop, shown) > self._loop.max_structure
 
-    def _thresholds(self, fmr: float) -> dict[str, float]:
-        """By recognizer of the loop: the similarity from which it sees somebody."""
-        fixed = self._loop.threshold
-        return {n: r.threshold(fmr) if fixed is None else fixed for n, r in self._recognizers.items()}
+    def _towards_other(self, recognizer: Recognizer) -> float:
+        """The similarity from which a recognizer sees somebody of the gallery."""
+        return recognizer.threshold(self._loop.fmr) if self._loop.threshold is None else self._loop.threshold
+
+    def _towards_own(self, recognizer: Recognizer) -> float:
+        """The similarity from which a recognizer sees the original."""
+        if self._loop.threshold is not None:
+            return self._loop.threshold
+        if self._loop.original_fmr is not None:
+            return recognizer.threshold(self._loop.original_fmr)
+        measured = [self._towards_other(recognizer)]
+        for fmr in _ORIGINAL_FMRS:
+            with suppress(ConfigError):
+                measured.append(recognizer.threshold(fmr))
+        return min(measured)  # the loosest rate has the lowest threshold
 
     def _compare(self, face: Face, candidate: ImageArray) -> None:
         """Compare the pasted face with its original and with the gallery, by every recognizer of the loop."""

@@ -174,7 +174,7 @@ def test_a_face_whose_features_lie_under_a_new_one_needs_no_cover_of_its_own() -
 
 
 def test_a_face_that_the_detector_is_not_sure_of_is_obscured_and_never_tried() -> None:
-    doubtful = face_at(150, 60, 40, score=0.94)
+    doubtful = face_at(150, 60, 40, score=0.98)
     (result,) = build(faces=[FACES[0], doubtful]).run([noise(120, 200)], ["a"])
     first, second = result.faces
     assert first.decision == FaceDecision.REPLACED

@@ -1,25 +1,36 @@
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 import torch
 
 from cfanet.align import crop_points, similarity_transform, warp
 from cfanet.config import LoopSettings
+from cfanet.errors import ConfigError
 from cfanet.face import Face
+from cfanet.identity import IdentityBranch
 from cfanet.loop_checks import LoopChecks
 from cfanet.paste import Patch
+from cfanet.recognizers import load_recognizer, threshold_at
 from cfanet.records import Recognizer
 from cfanet.search import References
+from cfanet.weights import load_generator
 from tests.cfanet.tiny import FakeRecognizer, face_at, noise
 
 IMAGE = noise(120, 200)
 SIZE = 32
+MEASURED = {5e-2: 0.3, 1e-2: 0.4, 1e-3: 0.5}
 
 
 class Graded(FakeRecognizer):
-    """Knows its thresholds at two rates."""
+    """Knows its thresholds at some rates."""
+
+    def __init__(self, similarities: list[float], thresholds: Mapping[float, float] = MEASURED) -> None:
+        super().__init__(similarities)
+        self._thresholds = thresholds
 
     def threshold(self, fmr: float) -> float:
-        return {1e-2: 0.3, 1e-3: 0.5}[fmr]
+        return threshold_at(self.name, self._thresholds, fmr)
 
 
 def checks(recognizer: Recognizer, references: References | None = None, **loop: float) -> tuple[LoopChecks, Face]:
@@ -47,6 +58,41 @@ def test_the_original_is_judged_more_strictly_than_the_gallery() -> None:
     assert accepts(ready, face)
     assert {c.kind: c.threshold for c in face.comparisons} == {"mated": 0.3, "gallery": 0.5}
     assert accepts(*checks(Graded([0.4]), gallery, original_fmr=1e-3))
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "loop", "limit"),
+    [
+        (MEASURED, {}, 0.3),
+        (MEASURED, {"original_fmr": 1e-2}, 0.4),
+        ({1e-2: 0.4, 1e-3: 0.5}, {}, 0.4),
+        ({1e-3: 0.5, 1e-4: 0.6}, {}, 0.5),
+        ({1e-3: 0.5, 1e-4: 0.6}, {"fmr": 1e-4}, 0.5),
+        ({2e-3: 0.45}, {"fmr": 2e-3}, 0.45),
+        ({1e-1: 0.2, 1e-2: 0.4}, {"fmr": 1e-1}, 0.2),
+        ({}, {"threshold": 0.7}, 0.7),
+    ],
+)
+def test_the_limit_towards_the_original_is_the_loosest_that_is_known_or_the_one_asked_for(
+    thresholds: dict[float, float], loop: dict[str, float], limit: float
+) -> None:
+    ready, face = checks(Graded([0.0], thresholds), **loop)
+    assert accepts(ready, face)
+    assert [c.threshold for c in face.comparisons] == [limit]
+
+
+@pytest.mark.parametrize(
+    ("loop", "rate"), [({"original_fmr": 5e-2}, "0.05"), ({"original_fmr": 2e-2}, "0.02"), ({"fmr": 1e-5}, "1e-05")]
+)
+def test_a_rate_that_was_asked_for_and_never_measured_is_an_error(loop: dict[str, float], rate: str) -> None:
+    with pytest.raises(ConfigError, match=f"no measured threshold at FMR {rate} "):
+        checks(Graded([0.0], {1e-2: 0.4, 1e-3: 0.5}), **loop)
+
+
+@pytest.mark.parametrize("name", ["identity-branch", "dlib"])
+def test_the_defaults_suit_every_recognizer_that_comes_with_the_package(name: str) -> None:
+    recognizer = IdentityBranch(load_generator("default")) if name == "identity-branch" else load_recognizer(name)
+    LoopChecks(LoopSettings(), {name: recognizer}, {})
 
 
 def test_one_threshold_for_all_takes_the_place_of_the_calibrated_ones() -> None:

@@ -11,6 +11,6 @@ def test_a_threshold_lets_through_the_stated_share_of_impostors() -> None:
     similarity = vectors.double() @ vectors.double().T
     rows, columns = torch.triu_indices(300, 300, 1)
     impostors = similarity[rows, columns][identity[rows] != identity[columns]]
-    assert set(thresholds) == {1e-2, 1e-3}, "45,000 pairs cannot support 1e-4"
+    assert set(thresholds) == {5e-2, 1e-2, 1e-3}, "45,000 pairs cannot support 1e-4"
     for fmr, threshold in thresholds.items():
         assert abs(float((impostors > threshold).double().mean()) - fmr) < 2 / len(impostors)

@@ -155,10 +155,11 @@ class Bench:
         if loop == "off":
             return "Loop off: the first new identity at the angle is taken."
         settings = self.settings.loop
+        own = f"FMR {settings.original_fmr:g}" if settings.original_fmr is not None else "its loosest FMR up to 0.05"
         pictures = "all pictures of the data" if self.request.whole_gallery else "the pictures used"
         return (
             f"Loop on, as in a release: a new face must stay {settings.margin:g} below the threshold of "
-            f"{', '.join(settings.recognizers)} at FMR {settings.original_fmr:g} towards its own original and at FMR "
+            f"{', '.join(settings.recognizers)} at {own} towards its own original and at FMR "
             f"{settings.fmr:g} towards the gallery of originals: all {self._gallery_faces:,} faces of {pictures}, its "
             f"own subject's among them; "
             f"at most {settings.max_attempts} attempts."
