@@ -187,17 +187,17 @@ class Anonymizer:
 
     def _replace(self, faces: list[Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
         """The closed loop: every face has identities of its own."""
-        angles, sure = self._angles(), self._settings.min_replace_score
+        loop, sure = self._settings.loop, self._settings.min_replace_score
         for face in faces:
             if face.detection.score < sure:
                 face.refusal = face.refusal or "too uncertain to be judged"
 
         def target(face: Face, attempt: int) -> Target | None:
-            if attempt >= len(angles):
+            if attempt >= loop.max_attempts:
                 return None
             rng = self._parts.key.generator(ids[face.picture], face.index, attempt)
-            vector = propose(known(face.z_id), self._generator().spread, angles[attempt], rng)
-            return Target(angles[attempt], vector)
+            angle = angle_of_attempt(loop, self._settings.angle_deg, face.shown)
+            return Target(angle, propose(known(face.z_id), self._generator().spread, angle, rng))
 
         self._try(faces, images, target)
 

@@ -32,7 +32,7 @@ class LoopSettings(Section):
         gt=0.0,
         lt=0.5,
         description="the same towards a face's own original, whose pixels it shares: stricter; default: the loosest of "
-        "0.05, 0.01, 0.001 and fmr that the recognizer knows",
+        "0.01, 0.001 and fmr that the recognizer knows",
     )
     threshold: float | None = Field(
         None,
@@ -48,8 +48,10 @@ class LoopSettings(Section):
         description="correlation of fine structure with the old face from which a new one is refused; 1 never refuses",
     )
     gallery: bool = Field(True, description="also check each new face against every original of the dataset")
-    max_attempts: int = Field(10, ge=1, le=64, description="attempts per face before it is obscured or withheld")
-    angle_step_deg: float = Field(5.0, ge=0.0, le=90.0, description="added to the angle with every attempt")
+    max_attempts: int = Field(12, ge=1, le=64, description="attempts per face before it is obscured or withheld")
+    angle_step_deg: float = Field(
+        5.0, ge=0.0, le=90.0, description="further away after an attempt that showed the original"
+    )
     on_failure: Literal["obscure", "quarantine"] = "obscure"
 
 

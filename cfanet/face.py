@@ -28,6 +28,7 @@ class Face:
     z_id: Tensor | None = None
     originals: dict[str, np.ndarray] = field(default_factory=dict)
     attempts: int = 0
+    shown: int = 0  # of them, those in which the original still showed
     requested_deg: float | None = None
     measured_deg: float | None = None
     comparisons: tuple[Comparison, ...] = ()

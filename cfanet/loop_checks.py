@@ -16,17 +16,15 @@ from cfanet.search import References, angle_deg, pair_similarity, search
 from cfanet.structure import structure_correlation
 from cfanet.unchanged import clearly_changed
 
-# Rates for the limit towards a face's own original where the settings name none. Most of what dlib still matched of
-# whole LFW lay just below the identity branch's threshold at 0.01 (docs/LOG.md).
-_ORIGINAL_FMRS = (5e-2, 1e-2, 1e-3)
+# Rates for the limit towards a face's own original where the settings name none: the first that is known.
+_ORIGINAL_FMRS = (1e-2, 1e-3)
 
 
 class LoopChecks:
     """The loop's recognizers with their thresholds, and the limit of what may show of the old face.
 
-    Without `loop.original_fmr` the limit towards the original is taken at 0.05, and from recognizers whose threshold
-    was not measured there (dlib, TorchScript files, older generators) at the loosest of 0.01, 0.001 and `loop.fmr`
-    that was.
+    Without `loop.original_fmr` the limit towards the original is taken at 0.01, and from recognizers whose threshold
+    was not measured there (most TorchScript files) at the looser of 0.001 and `loop.fmr` that was.
     """
 
     def __init__(
@@ -46,11 +44,19 @@ class LoopChecks:
                 face.originals[name] = recognizer.embed([images[face.picture]], [face.detection.landmarks])[0]
 
     def accept(self, face: Face, patch: Patch, original: ImageArray) -> bool:
-        """Whether a new face may stay in its (H, W, 3) uint8 RGB picture; the comparisons are kept with the face."""
+        """Whether a new face may stay in its (H, W, 3) uint8 RGB picture; the comparisons are kept with the face.
+
+        Counts the attempts of a face in which its original still shows. Another one is then tried further away; a face
+        that only resembles somebody of the gallery is as far as it must be, and goes another way.
+        """
         candidate = paste(original, [patch])
         self._compare(face, candidate)
-        asked = self._loop.max_structure < 1.0  # 1 never refuses: an angle of 0 may be asked for
-        return self._passes(face, patch.crop) and (not asked or clearly_changed(original, candidate, face.box))
+        away = not self._shows_the_original(face, patch.crop)
+        if self._loop.max_structure < 1.0:  # 1 never refuses: an angle of 0 may be asked for
+            away = away and clearly_changed(original, candidate, face.box)
+        if not away:
+            face.shown += 1
+        return away and not self._seen(face, "gallery")
 
     def can_be_told(self, face: Face, picture: ImageArray) -> bool:
         """Whether a face that did not pass is still to be seen in a finished (H, W, 3) uint8 RGB picture.
@@ -105,7 +111,12 @@ class LoopChecks:
                 comparisons.append(Comparison(name, "gallery", found, float(scores[0, 0]), apart, threshold))
         face.comparisons = tuple(comparisons)
 
-    def _passes(self, face: Face, crop: Tensor) -> bool:
-        """Whether no recognizer of the loop sees anybody in it, and the old face does not show through."""
-        strange = all(c.similarity < c.threshold - self._loop.margin for c in face.comparisons)
-        return strange and structure_correlation(known(face.crop), crop.clamp(-1, 1)) <= self._loop.max_structure
+    def _shows_the_original(self, face: Face, crop: Tensor) -> bool:
+        """Whether a recognizer of the loop sees the original in it, or the old face shows through."""
+        if self._seen(face, "mated"):
+            return True
+        return structure_correlation(known(face.crop), crop.clamp(-1, 1)) > self._loop.max_structure
+
+    def _seen(self, face: Face, kind: str) -> bool:
+        """Whether a comparison of that kind reached its threshold."""
+        return any(c.kind == kind and c.similarity >= c.threshold - self._loop.margin for c in face.comparisons)

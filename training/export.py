@@ -14,7 +14,7 @@ from training.data import FaceSet, data_digest, real_spread
 from training.loop import Trainer
 from training.measure import measure_generator
 
-FMRS = (5e-2, 1e-2, 1e-3, 1e-4)  # the loosest is the loop's, towards a face's own original
+FMRS = (5e-2, 1e-2, 1e-3, 1e-4)  # the loosest for a loop that is stricter towards the original
 _MIN_FALSE_MATCHES = 5  # a threshold rests on at least so many non-mated pairs above it
 
 

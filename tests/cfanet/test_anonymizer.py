@@ -208,6 +208,9 @@ def test_a_new_face_like_someone_in_the_gallery_does_not_pass() -> None:
     (result,) = build({}, {"fake": recognizer}, {"fake": gallery}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
     (face,) = result.faces
     assert face.attempts == 3, "0.2 is far from the original, but is the gallery's person exactly"
+    assert face.requested_angle_deg == AnonymizeSettings().angle_deg, (
+        "another way, but no further: no original was seen"
+    )
     assert {c.kind: c.reference_id for c in face.comparisons} == {"mated": "original", "gallery": "other#0"}
 
 

@@ -155,7 +155,7 @@ class Bench:
         if loop == "off":
             return "Loop off: the first new identity at the angle is taken."
         settings = self.settings.loop
-        own = f"FMR {settings.original_fmr:g}" if settings.original_fmr is not None else "its loosest FMR up to 0.05"
+        own = f"FMR {settings.original_fmr:g}" if settings.original_fmr is not None else "its loosest FMR up to 0.01"
         pictures = "all pictures of the data" if self.request.whole_gallery else "the pictures used"
         return (
             f"Loop on, as in a release: a new face must stay {settings.margin:g} below the threshold of "
