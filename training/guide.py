@@ -20,7 +20,7 @@ class Guide(nn.Module):
     def __init__(self, recognizer: TorchRecognizer, resolution: int) -> None:
         super().__init__()
         self.recognizer = recognizer
-        self._on_cpu = with_cheap_gradient(recognizer.network)
+        self._network = with_cheap_gradient(recognizer.network)
         points = np.array(recognizer.descriptor.points, dtype=np.float32)
         inverse = invert(similarity_transform(crop_points(resolution), points))
         # From pixel to grid_sample's coordinates on both sides.
@@ -42,8 +42,7 @@ class Guide(nn.Module):
         descriptor = self.recognizer.descriptor
         values = ((view + 1.0) * 127.5 - descriptor.mean) / descriptor.std
         # One view instead of the mirrored sum: half the cost, and the shift makes up for what it loses.
-        network = self._on_cpu if values.device.type == "cpu" else self.recognizer.network
-        return F.normalize(network(values).float(), dim=-1)
+        return F.normalize(self._network(values).float(), dim=-1)
 
 
 def _shake(crops: Tensor, theta: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
