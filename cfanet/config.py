@@ -27,6 +27,13 @@ class LoopSettings(Section):
         ("identity-branch",), min_length=1, description="recognizers that check each new face; never the auditor's"
     )
     fmr: float = Field(1e-3, gt=0.0, lt=0.5, description="false match rate at which their thresholds are taken")
+    gallery_fmr: float | None = Field(
+        None,
+        gt=0.0,
+        lt=0.5,
+        description="the same towards everybody of the gallery, thousands at once; default: 0.0001 where the "
+        "recognizer knows it, else fmr",
+    )
     original_fmr: float | None = Field(
         None,
         gt=0.0,

@@ -16,15 +16,19 @@ from cfanet.search import References, angle_deg, pair_similarity, search
 from cfanet.structure import structure_correlation
 from cfanet.unchanged import clearly_changed
 
-# Rates for the limit towards a face's own original where the settings name none: the first that is known.
+# Where the settings name no rate: towards a face's own original the first that is known; towards the gallery, where
+# every new face is compared with everybody, a rarer one than `loop.fmr`.
 _ORIGINAL_FMRS = (1e-2, 1e-3)
+_GALLERY_FMR = 1e-4
 
 
 class LoopChecks:
     """The loop's recognizers with their thresholds, and the limit of what may show of the old face.
 
     Without `loop.original_fmr` the limit towards the original is taken at 0.01, and from recognizers whose threshold
-    was not measured there (most TorchScript files) at the looser of 0.001 and `loop.fmr` that was.
+    was not measured there (most TorchScript files) at the looser of 0.001 and `loop.fmr` that was. Without
+    `loop.gallery_fmr` the limit towards the gallery is taken at 0.0001, or at `loop.fmr` where that is not known or
+    `loop.fmr` is rarer.
     """
 
     def __init__(
@@ -76,7 +80,14 @@ class LoopChecks:
 
     def _towards_other(self, recognizer: Recognizer) -> float:
         """The similarity from which a recognizer sees somebody of the gallery."""
-        return recognizer.threshold(self._loop.fmr) if self._loop.threshold is None else self._loop.threshold
+        if self._loop.threshold is not None:
+            return self._loop.threshold
+        if self._loop.gallery_fmr is not None:
+            return recognizer.threshold(self._loop.gallery_fmr)
+        measured = recognizer.threshold(self._loop.fmr)
+        with suppress(ConfigError):
+            measured = recognizer.threshold(min(self._loop.fmr, _GALLERY_FMR))
+        return measured
 
     def _towards_own(self, recognizer: Recognizer) -> float:
         """The similarity from which a recognizer sees the original."""
@@ -84,7 +95,7 @@ class LoopChecks:
             return self._loop.threshold
         if self._loop.original_fmr is not None:
             return recognizer.threshold(self._loop.original_fmr)
-        measured = [self._towards_other(recognizer)]
+        measured = [recognizer.threshold(self._loop.fmr)]
         for fmr in _ORIGINAL_FMRS:
             with suppress(ConfigError):
                 measured.append(recognizer.threshold(fmr))

@@ -83,6 +83,25 @@ def test_the_limit_towards_the_original_is_the_loosest_that_is_known_or_the_one_
 
 
 @pytest.mark.parametrize(
+    ("thresholds", "loop", "limit"),
+    [
+        (MEASURED, {}, 0.5),
+        (MEASURED | {1e-4: 0.6}, {}, 0.6),
+        (MEASURED | {1e-4: 0.6}, {"gallery_fmr": 1e-2}, 0.4),
+        (MEASURED | {1e-4: 0.6, 1e-5: 0.7}, {"fmr": 1e-5}, 0.7),
+        (MEASURED, {"threshold": 0.65}, 0.65),
+    ],
+)
+def test_the_gallery_s_limit_is_taken_at_a_rarer_rate_where_one_is_known(
+    thresholds: dict[float, float], loop: dict[str, float], limit: float
+) -> None:
+    gallery = References(("other#0",), np.array([[1.0, 0.0]], dtype=np.float32))
+    ready, face = checks(Graded([0.0], thresholds), gallery, **loop)
+    assert accepts(ready, face)
+    assert {c.kind: c.threshold for c in face.comparisons}["gallery"] == limit
+
+
+@pytest.mark.parametrize(
     ("loop", "rate"), [({"original_fmr": 5e-2}, "0.05"), ({"original_fmr": 2e-2}, "0.02"), ({"fmr": 1e-5}, "1e-05")]
 )
 def test_a_rate_that_was_asked_for_and_never_measured_is_an_error(loop: dict[str, float], rate: str) -> None:

@@ -156,11 +156,12 @@ class Bench:
             return "Loop off: the first new identity at the angle is taken."
         settings = self.settings.loop
         own = f"FMR {settings.original_fmr:g}" if settings.original_fmr is not None else "its loosest FMR up to 0.01"
+        others = f"FMR {settings.gallery_fmr:g}" if settings.gallery_fmr is not None else "FMR 0.0001 where known"
         pictures = "all pictures of the data" if self.request.whole_gallery else "the pictures used"
         return (
             f"Loop on, as in a release: a new face must stay {settings.margin:g} below the threshold of "
-            f"{', '.join(settings.recognizers)} at {own} towards its own original and at FMR "
-            f"{settings.fmr:g} towards the gallery of originals: all {self._gallery_faces:,} faces of {pictures}, its "
+            f"{', '.join(settings.recognizers)} at {own} towards its own original and at "
+            f"{others} towards the gallery of originals: all {self._gallery_faces:,} faces of {pictures}, its "
             f"own subject's among them; "
             f"at most {settings.max_attempts} attempts."
         )
