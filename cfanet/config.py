@@ -26,7 +26,7 @@ class LoopSettings(Section):
     recognizers: tuple[str, ...] = Field(
         ("identity-branch",), min_length=1, description="recognizers that check each new face; never the auditor's"
     )
-    fmr: float = Field(1e-3, gt=0.0, lt=0.5, description="false match rate at which their thresholds are taken")
+    fmr: float = Field(1e-3, gt=0.0, lt=0.5, description="false match rate of their thresholds where no other is named")
     gallery_fmr: float | None = Field(
         None,
         gt=0.0,

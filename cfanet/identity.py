@@ -43,9 +43,12 @@ def directions(
     ]
 
 
-def angle_of_attempt(settings: LoopSettings, start_deg: float, attempt: int) -> float:
-    """The angle tried at `attempt` (0 first): further out with each one, up to MAX_ANGLE_DEG or the start."""
-    return min(start_deg + attempt * settings.angle_step_deg, max(start_deg, MAX_ANGLE_DEG))
+def angle_of_attempt(settings: LoopSettings, start_deg: float, shown: int) -> float:
+    """The angle to try after `shown` attempts that showed the original, in degrees.
+
+    Further out with each of them, up to MAX_ANGLE_DEG or the start.
+    """
+    return min(start_deg + shown * settings.angle_step_deg, max(start_deg, MAX_ANGLE_DEG))
 
 
 class IdentityBranch:

@@ -16,8 +16,8 @@ from cfanet.search import References, angle_deg, pair_similarity, search
 from cfanet.structure import structure_correlation
 from cfanet.unchanged import clearly_changed
 
-# Where the settings name no rate: towards a face's own original the first that is known; towards the gallery, where
-# every new face is compared with everybody, a rarer one than `loop.fmr`.
+# Where the settings name no rate: towards a face's own original the loosest of these and `loop.fmr` that is known;
+# towards the gallery, where every new face is compared with everybody, a rarer one than `loop.fmr`.
 _ORIGINAL_FMRS = (1e-2, 1e-3)
 _GALLERY_FMR = 1e-4
 

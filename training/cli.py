@@ -32,7 +32,7 @@ def train(
     out: Annotated[Path, typer.Option(help="folder of the run: state, previews, generator; a run in it is resumed")],
     minutes: Annotated[float, typer.Option(help="stop after so long; the run can be resumed")] = math.inf,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
-    workers: Annotated[int, typer.Option(help="further processes that draw the pairs; 8 or more for a GPU")] = 0,
+    workers: Annotated[int, typer.Option(help="further processes that draw the pairs, for a GPU")] = 0,
 ) -> None:
     """Train a generator, or continue a run that was stopped or killed.
 

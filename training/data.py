@@ -181,8 +181,8 @@ class _Steps(Dataset[Pairs]):
 def pairs_of_steps(sampler: PairSampler, first: int, last: int, workers: int = 0) -> Iterator[Pairs]:
     """The batches of steps `first` to `last` − 1, in order; drawn ahead by as many processes as `workers`.
 
-    Drawing 64 pairs takes one core longer than a GPU needs to learn from them. What is drawn depends on the step alone,
-    so that the number of processes changes nothing.
+    Drawing 64 pairs takes a core about as long as a GPU needs to learn from them (docs/LOG.md). What is drawn depends
+    on the step alone, so that the number of processes changes nothing.
     """
     steps = _Steps(sampler, first, last)
     yield from DataLoader(steps, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)

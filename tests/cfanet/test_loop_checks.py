@@ -102,7 +102,13 @@ def test_the_gallery_s_limit_is_taken_at_a_rarer_rate_where_one_is_known(
 
 
 @pytest.mark.parametrize(
-    ("loop", "rate"), [({"original_fmr": 5e-2}, "0.05"), ({"original_fmr": 2e-2}, "0.02"), ({"fmr": 1e-5}, "1e-05")]
+    ("loop", "rate"),
+    [
+        ({"original_fmr": 5e-2}, "0.05"),
+        ({"original_fmr": 2e-2}, "0.02"),
+        ({"fmr": 1e-5}, "1e-05"),
+        ({"gallery_fmr": 1e-5}, "1e-05"),
+    ],
 )
 def test_a_rate_that_was_asked_for_and_never_measured_is_an_error(loop: dict[str, float], rate: str) -> None:
     with pytest.raises(ConfigError, match=f"no measured threshold at FMR {rate} "):
