@@ -58,8 +58,8 @@ def run_stage(worker: type[Worker[R]], context: StageContext, items: Sequence[Wo
     allowed, deaths, rounds = 1 + context.config.run.max_task_retries, 0, 0
     while waiting and deaths < allowed and rounds < _MOST_ROUNDS * allowed:
         nodes = _dead_nodes()
-        for row in _rows(worker, context, list(waiting.values())):
-            outcome = pickle.loads(row["outcome"])
+        for told in _outcomes(worker, context, list(waiting.values())):
+            outcome = pickle.loads(told)
             if isinstance(outcome, CfanetError):
                 raise outcome
             waiting.pop(outcome.shard, None)
@@ -89,7 +89,7 @@ def _dead_nodes() -> int:
     return sum(not node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
 
 
-def _rows(worker: type[Worker[R]], context: StageContext, items: Sequence[WorkItem]) -> Iterator[dict[str, Any]]:
+def _outcomes(worker: type[Worker[R]], context: StageContext, items: Sequence[WorkItem]) -> Iterator[bytes]:
     # The largest first: one that is left for the end would keep a single worker busy.
     ordered = sorted(items, key=lambda item: -sum(entry.size for entry in item.files))
     rows = [{"item": pickle.dumps(item)} for item in ordered]
@@ -103,7 +103,10 @@ def _rows(worker: type[Worker[R]], context: StageContext, items: Sequence[WorkIt
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _ShardActor, fn_constructor_kwargs=parts, batch_size=1, compute=pool, **_resources(context.config.run)
         )
-    return iter(dataset.iter_rows())
+    # Nothing fetched ahead: with one block ahead (`iter_rows`), what is finished is told only when the next one is.
+    table: Any
+    for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield from table["outcome"].to_pylist()
 
 
 def _workers(run: RunSettings) -> int:

@@ -138,6 +138,7 @@ class PrepareWorker:
                 key = name if short in seen else short
                 seen.add(key)
                 yield key, member.data or b"", identity
+                self._context.worked(Counts(pictures=1))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """Ray: every item comes back once, errors are values, and a worker that dies takes nobody with it."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,21 @@ class FakeWorker:
         if item.shard == "4":
             os._exit(1)
         return 2 * int(item.shard), self._threads
+
+
+class FakeWaitingWorker:
+    """Says "told" when the file of the item's name appears within ten seconds; an item without a name ends at once."""
+
+    def __init__(self, context: JobContext) -> None:
+        pass
+
+    def process(self, item: WorkItem) -> str:
+        deadline = time.monotonic() + 10
+        while item.shard and not Path(item.shard).exists():
+            if time.monotonic() > deadline:
+                return "in vain"
+            time.sleep(0.05)
+        return "told"
 
 
 class FakeBrokenWorker:
@@ -67,6 +84,16 @@ def test_every_item_comes_back_once(context: JobContext) -> None:
     }
     assert "three is no good" in reports["3"].error and "ValueError" in reports["3"].error
     assert "died 2 times" in reports["4"].error and reports["4"].poison and reports["3"].poison
+
+
+def test_what_is_finished_is_told_at_once(context: JobContext, tmp_path: Path) -> None:
+    sign = tmp_path / "sign"
+    results: dict[str, str | None] = {}
+    items = [WorkItem(shard, "webdataset", (), "") for shard in ("", str(sign))]
+    for report in run_stage(FakeWaitingWorker, context, items):
+        results[report.shard] = report.result
+        sign.touch()  # the driver knows of one: the other may end
+    assert results == {"": "told", str(sign): "told"}
 
 
 def test_a_worker_that_cannot_start_is_the_callers_error(context: JobContext) -> None:

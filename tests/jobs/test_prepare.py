@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from cfanet.errors import CfanetError, InputError
 from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig
 from jobs.layouts import recognise
+from jobs.manifest import Counts
 from jobs.pipeline import ShardReport
 from jobs.prepare import Outcome, prepare
 from jobs.prepared import SUMMARY_FILE
@@ -99,13 +100,21 @@ def write_shards(source: Path, count: int = 2, first: bytes | None = None) -> No
 
 
 @pytest.fixture
-def run(make_config: Make, quiet: Progress, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+def told() -> list[Counts]:
+    """What workers told while they were busy."""
+    return []
+
+
+@pytest.fixture
+def run(
+    make_config: Make, quiet: Progress, told: list[Counts], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Outcome]:
     """Runs the job in this process."""
 
     def run_stage(worker: Any, context: Any, items: Sequence[WorkItem]) -> Iterator[ShardReport[Any]]:
         for item in items:
             try:
-                yield ShardReport(item.shard, worker(context).process(item))
+                yield ShardReport(item.shard, worker(replace(context, worked=told.append)).process(item))
             except ValueError as error:
                 yield ShardReport(item.shard, None, str(error))
 
@@ -132,6 +141,12 @@ def test_shards_become_faces_with_names_and_counts(source: Path, tmp_path: Path,
     assert (summary["pictures"], summary["faces"], summary["people"]) == (4, 2, 2)
     assert summary["left_out"] == {"empty": 2} and summary["notes"] == {"seen": 2}
     assert summary["by_shard"]["1"]["faces"] == 1
+
+
+def test_pictures_are_told_as_they_are_read(source: Path, run: Run, told: list[Counts]) -> None:
+    write_shards(source)
+    run()
+    assert told == [Counts(pictures=1)] * 4
 
 
 def test_what_is_done_is_not_made_again(source: Path, tmp_path: Path, run: Run) -> None:
