@@ -34,9 +34,10 @@ from cfanet.images import Picture, encode
 from cfanet.records import Embeddings
 from cfanet.search import References, pair_similarity
 from training.evaluation.anonymized import Maker, PictureMaker, without_loop
-from training.evaluation.bench import Bench, Request, Subject, progress
+from training.evaluation.bench import Bench, Request, Subject
 from training.evaluation.document import Cell, Table, write_document
 from training.evaluation.faces import Look
+from training.evaluation.progress import progress
 from training.evaluation.quantities import NotMeasured, plain, proportion
 from training.evaluation.samples import Photo, Sample
 

@@ -1,16 +1,14 @@
 """What every experiment starts from: samples, examiner, ways to anonymize, and the facts that go into its document."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from cfanet.config import AnonymizeSettings, DetectorSettings
 from cfanet.detect import MTCNNDetector
@@ -24,9 +22,8 @@ from training.evaluation.detectors import Observer
 from training.evaluation.document import Table, write_document
 from training.evaluation.faces import Examiner, Look
 from training.evaluation.methods import MethodChoice, parse_method
+from training.evaluation.progress import progress
 from training.evaluation.samples import Photo, Sample, list_samples, list_shards, shards_digest
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -243,8 +240,3 @@ def _recognizer(spec: str, device: str) -> Recognizer:
 def _detector(settings: DetectorSettings, device: str) -> MTCNNDetector:
     """Loaded once in a process."""
     return MTCNNDetector(settings, device)
-
-
-def progress(items: Iterable[T], what: str) -> Iterable[T]:
-    """The items, with a line of progress on standard error."""
-    return track(list(items), what, console=Console(stderr=True), transient=True)
