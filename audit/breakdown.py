@@ -16,7 +16,7 @@ _MAX_VALUES = 24  # a label with more values names people rather than groups
 class StratumRate:
     """Replaced faces of one kind, and how many a judge still matches to their own original."""
 
-    dimension: str  # size, pose, score, label:<field>
+    dimension: str  # size, share in the picture, pose, score, label:<field>
     value: str
     mated: Rate
 

@@ -57,8 +57,8 @@ _NO_LABELS = Gap(
 )
 _NO_GROUPS = Gap(
     "Differences between groups of people",
-    "Rates are broken down by size, pose and detector score, but no labels of groups were supplied. Name the fields of "
-    "the source that hold them in source.label_fields.",
+    "Rates are broken down by size, share in the picture, pose and detector score, but no labels of groups were "
+    "supplied. Name the fields of the source that hold them in source.label_fields.",
 )
 _PER_SUBJECT = Gap(
     "Anonymity in the strict sense",

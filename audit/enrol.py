@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from audit.duplicates import face_patch, fingerprint
-from audit.overlap import area
 from audit.records import EnrolledFace, EnrolledPicture
+from cfanet.boxes import area
 from cfanet.records import Detection, Detector, ImageArray, Recognizer
 
 _SALT_FILE = "pseudonyms.key"

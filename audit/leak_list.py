@@ -27,7 +27,8 @@ LEAKS: tuple[Leak, ...] = (
     Leak(
         "Small, profile, covered or cut faces",
         "partly",
-        "groups by size, pose and score; profiles that were missed: second_detector = dlib-hog+cnn; not by covering.",
+        "groups by size, share in the picture, pose and score; profiles that were missed: second_detector = "
+        "dlib-hog+cnn; not by covering.",
     ),
     Leak("An error releases the original", "yes", "reconciled, unexamined_pictures, unchanged_faces, near_duplicates."),
     Leak("Only the first or largest face", "yes", "every enrolled face is looked up again: mated_unrecorded."),

@@ -80,7 +80,7 @@ class Judgement:
     median_rank: float | None
     histograms: dict[str, tuple[int, ...]]  # by group: similarity with its own original
     worst: tuple[WorstCase, ...]
-    strata: tuple[StratumRate, ...] = ()  # replaced faces by size, pose, score and label
+    strata: tuple[StratumRate, ...] = ()  # replaced faces by size, share in the picture, pose, score, label
     margins: Margins = NO_MARGINS
     certain: Certain | None = None  # from which similarity a face could be taken for a certain person
     n_searched: int = 0  # replaced faces searched among other people

@@ -1,32 +1,15 @@
-"""Boxes and pixels: which faces of ledger, gallery and second detector are the same, and did they change?"""
+"""Which faces of ledger, gallery and second detector are the same, and did they change?"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from audit.records import EnrolledFace
+from cfanet.boxes import area, intersection, iou
 from cfanet.records import Box, FaceRecord, ImageArray
 
 _SAME_FACE_IOU = 0.3
 _COVERED_SHARE = 0.3
-
-
-def intersection(a: Box, b: Box) -> float:
-    """Area that two boxes share, square pixels."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    return max(width, 0.0) * max(height, 0.0)
-
-
-def area(box: Box) -> float:
-    """Area of a box, square pixels; 0 for an empty one."""
-    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
-
-
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes, in [0, 1]."""
-    shared = intersection(a, b)
-    return shared / (area(a) + area(b) - shared) if shared else 0.0
 
 
 def covered(box: Box, regions: Sequence[Box]) -> bool:

@@ -69,7 +69,7 @@ QUERIES: dict[str, Query] = {
         "WHERE run.name = :run AND face.origin = 'second_detector' ORDER BY face.detector_score DESC, sample.key",
     ),
     "strata": Query(
-        "mated rate by size, pose, score and the owner's labels",
+        "mated rate by size, share in the picture, pose, score and the owner's labels",
         "SELECT stratum.dimension, stratum.value, comparison.recognizer, COUNT(*) AS n, "
         f"SUM(CASE WHEN comparison.matched THEN 1 ELSE 0 END) AS matched {_FACES} "
         "JOIN stratum ON stratum.face_id = face.id JOIN comparison ON comparison.face_id = face.id "

@@ -11,7 +11,7 @@
          ├─ finding                   names, raw near-duplicates and files that nobody recorded
          └─ shard ── sample ── face ─┬─ comparison    one probe, one reference: similarity and angle
                                      ├─ search        one probe against the whole gallery
-                                     └─ stratum       the face's size, pose, score and the owner's labels
+                                     └─ stratum       size, share in the picture, pose, score, owner's labels
 
 Every table has a natural unique key; writing a row twice changes nothing.
 """
@@ -270,7 +270,7 @@ STRATUM = Table(
     METADATA,
     _id(),
     _parent("face"),
-    Column("dimension", Text, nullable=False),  # size, pose, score, or label:<the owner's field>
+    Column("dimension", Text, nullable=False),  # size, share in the picture, pose, score, or label:<the owner's field>
     Column("value", Text, nullable=False),
     UniqueConstraint("face_id", "dimension"),
 )

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from audit.config import AuditSettings
-from audit.overlap import iou
+from cfanet.boxes import iou
 from cfanet.records import Box, ImageArray
 
 _SAME_FACE = 0.4  # intersection over union of two detectors' boxes

@@ -8,19 +8,30 @@ from itertools import pairwise
 
 import numpy as np
 
+from cfanet.boxes import share_inside
 from cfanet.records import Box, Landmarks
 
 _SIZES_PX = (24, 48, 96, 192)
 _YAW_FRONTAL, _YAW_PROFILE = 0.15, 0.40
 _SCORES = (0.9, 0.99)
+_INSIDE = (0.5, 0.8)
 MAX_LABEL_CHARS = 40
 SECOND_DETECTOR = "second detector"
 """Dimension that says whether the second detector sees the face in the original."""
 
 
-def strata_of(box: Box, score: float | None, landmarks: Landmarks | None, labels: Mapping[str, str]) -> dict[str, str]:
-    """The groups of one face: size in pixels, pose from its five points (5, 2), detector score, owner's labels."""
+def strata_of(
+    box: Box,
+    picture: tuple[int, int],
+    score: float | None,
+    landmarks: Landmarks | None,
+    labels: Mapping[str, str],
+) -> dict[str, str]:
+    """The groups of one face: size in pixels, share that lies in the picture of that many rows and columns, pose from
+    its five points (5, 2), detector score, owner's labels.
+    """
     found = {"size": _between(min(box[2] - box[0], box[3] - box[1]), _SIZES_PX, " px")}
+    found["share in the picture"] = _between(share_inside(box, *picture), _INSIDE, "")
     if landmarks is not None:
         found["pose"] = pose_of(landmarks)
     if score is not None:

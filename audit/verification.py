@@ -146,7 +146,7 @@ class Auditor:
             record=record,
             pixel_change=change,
             unchanged=None if change is None else change <= self._settings.unchanged_tolerance,
-            strata=strata_of(box, score, points, task.enrolled.labels),
+            strata=strata_of(box, (released.shape[0], released.shape[1]), score, points, task.enrolled.labels),
         )
 
     def _seen(self, face: AuditedFace, before: Sequence[Box] | None) -> AuditedFace:

@@ -15,6 +15,7 @@ from torch import Tensor
 from cfanet.align import crop_points, similarity_transform, transform_points, warp
 from cfanet.assigned import Assigned, Target
 from cfanet.borrowed import FaceSource, face_source
+from cfanet.boxes import share_inside
 from cfanet.config import AnonymizeSettings
 from cfanet.covers import compose, cover_of
 from cfanet.detect import MTCNNDetector
@@ -150,11 +151,14 @@ class Anonymizer:
         replaced = [face.box for face in result.faces]
         return unchanged_faces(self._parts.detector, original, released, replaced)
 
-    def _align(self, faces: list[Face], size: int) -> list[Face]:
+    def _align(self, faces: list[Face], images: Sequence[ImageArray], size: int) -> list[Face]:
         """The faces that can be replaced, each with its matrix onto a crop of `size` pixels."""
         for face in faces:
             if face.box[2] - face.box[0] < self._settings.min_replace_px:
                 face.refusal = "too small to be judged"
+                continue
+            if share_inside(face.box, *images[face.picture].shape[:2]) < self._settings.min_replace_inside:
+                face.refusal = "too much of it outside the picture to be judged"
                 continue
             try:
                 face.matrix = similarity_transform(face.detection.landmarks, crop_points(size))
@@ -165,7 +169,7 @@ class Anonymizer:
     def _borrow(self, faces: list[Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
         """Give every face one of the borrowed ones, at once and unseen: these methods have no loop."""
         source = known(self._parts.borrowed)
-        for face in self._align(faces, source.size):
+        for face in self._align(faces, images, source.size):
             matrix = known(face.matrix)
             crop = warp(images[face.picture], matrix, (source.size, source.size))
             points = torch.from_numpy(transform_points(matrix, face.detection.landmarks)).float()
@@ -176,7 +180,7 @@ class Anonymizer:
         """Align every face and take its content, its identity vector and the recognizers' view of it."""
         generator = self._generator()
         size = generator.network.config.resolution
-        aligned = self._align(faces, size)
+        aligned = self._align(faces, images, size)
         crops = [warp(images[face.picture], known(face.matrix), (size, size)) for face in aligned]
         for start in range(0, len(aligned), self._batch):
             batch = aligned[start : start + self._batch]

@@ -113,6 +113,13 @@ class AnonymizeSettings(Section):
         description="faces that the detector is less sure of are obscured in pictures: their landmarks are too poor to "
         "judge whether a new one passes",
     )
+    min_replace_inside: float = Field(
+        0.8,
+        ge=0.0,
+        le=1.0,
+        description="faces of whose box a smaller share lies in the picture are obscured: of half a face, recognizers "
+        "see more of what surrounds it",
+    )
     obscurer: Literal["blur", "pixelate", "mask"] = Field("mask", description="used where a face cannot be replaced")
     max_megapixels: float = Field(64.0, gt=0.0, description="larger pictures are quarantined, undecoded")
     jpeg_quality: int = Field(95, ge=50, le=100)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from cfanet.boxes import overlap, share_inside
 from cfanet.config import DetectorSettings
 from cfanet.errors import PictureError
 from cfanet.mtcnn import Cascade, Search
@@ -103,7 +104,7 @@ class MTCNNDetector:
         for face in self._look(_pad_small(mirrored), [search], unneeded)[0]:
             corners = (np.array(face.box).reshape(2, 2) - (margin_x, margin_y)) * zoom
             box = cast(Box, tuple(float(value) for value in corners.ravel()))
-            share = _inside(box, width, height)
+            share = share_inside(box, height, width)
             if _INSIDE <= share < 1.0:  # wholly inside: the first search's business; outside: a mirror image
                 points = ((face.landmarks - (margin_x, margin_y)) * zoom).astype(np.float32)
                 faces.append(Detection(box, face.score, points))
@@ -123,23 +124,9 @@ def _lie_inside(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
     return inside
 
 
-def _inside(box: Box, width: int, height: int) -> float:
-    """Share of a box that lies in the picture."""
-    seen_x = max(0.0, min(box[2], width) - max(box[0], 0.0))
-    seen_y = max(0.0, min(box[3], height) - max(box[1], 0.0))
-    return seen_x * seen_y / ((box[2] - box[0]) * (box[3] - box[1]))
-
-
 def _others(faces: list[Detection], known: list[Detection]) -> list[Detection]:
     """The faces that are none of the known ones."""
-    return [face for face in faces if not any(_overlap(face, other) for other in known)]
-
-
-def _overlap(one: Detection, two: Detection) -> bool:
-    width = min(one.box[2], two.box[2]) - max(one.box[0], two.box[0])
-    height = min(one.box[3], two.box[3]) - max(one.box[1], two.box[1])
-    smaller = min((b[2] - b[0]) * (b[3] - b[1]) for b in (one.box, two.box))
-    return max(0.0, width) * max(0.0, height) >= _SAME * smaller
+    return [face for face in faces if not any(overlap(face.box, other.box) >= _SAME for other in known)]
 
 
 def _pad_small(image: ImageArray) -> ImageArray:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 from skimage.feature import match_template
 
+from cfanet.boxes import share_inside
 from cfanet.config import VideoSettings
 from cfanet.records import Box, Detection
 from cfanet.tracks import Placement, Track, hidden_by
@@ -101,7 +102,7 @@ def _follow(trail: _Trail, here: _Grey, there: _Grey, seen: Seen, lead_s: float)
     if abs(there.time_s - trail.since_s) > lead_s + 1e-9:
         return False
     moved = step(here.pixels, there.pixels, trail.last)
-    if moved is None or _inside(moved.box, there.pixels) < _INSIDE:
+    if moved is None or share_inside(moved.box, *there.pixels.shape) < _INSIDE:
         return False
     if hidden_by(moved.box, [box for index, box in seen[there.number].items() if index != trail.index]):
         return False
@@ -143,10 +144,3 @@ def _cut(grey: Grey, box: Box, size: tuple[int, int]) -> npt.NDArray[np.float32]
     region = Image.fromarray(grey[np.ix_(rows, columns)])
     inner = (box[0] - low[0], box[1] - low[1], box[2] - low[0], box[3] - low[1])
     return np.asarray(region.resize(size, Image.Resampling.BILINEAR, inner), dtype=np.float32)
-
-
-def _inside(box: Box, grey: Grey) -> float:
-    height, width = grey.shape
-    seen_x = max(0.0, min(box[2], width) - max(box[0], 0.0))
-    seen_y = max(0.0, min(box[3], height) - max(box[1], 0.0))
-    return float(seen_x * seen_y / max((box[2] - box[0]) * (box[3] - box[1]), 1e-9))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from cfanet.boxes import iou
 from cfanet.config import VideoSettings
 from cfanet.records import Box, Detection, Landmarks
 
@@ -167,7 +168,7 @@ def _expected(track: _Growing, frames: Sequence[FrameFaces], time_s: float) -> B
 def _cost(expected: Box, track: _Growing, sighting: Sighting, waited: float, strict: tuple[float, bool]) -> float:
     """What it costs to continue a track with a sighting; infinite where it cannot. `strict` is (same, at a cut)."""
     same, cut = strict
-    overlap = box_overlap(expected, sighting.detection.box)
+    overlap = iou(expected, sighting.detection.box)
     alike = _likeness(track, sighting)
     surely = alike is not None and alike >= same
     cost = 1.0 - overlap + _APPEARANCE * (1.0 - (same if alike is None else alike))
@@ -236,15 +237,6 @@ def smooth(times_s: Vector, values: Vector, width_s: float) -> npt.NDArray[np.fl
         design = np.stack([np.ones_like(apart), apart, apart**2], axis=1) * weight[:, None]
         result[row] = np.linalg.lstsq(design, values[low:high] * weight[:, None], rcond=None)[0][0]
     return result
-
-
-def box_overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes, in [0, 1]."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(0.0, width) * max(0.0, height)
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return shared / max(areas - shared, 1e-9)
 
 
 def _centre(box: Box) -> tuple[float, float]:

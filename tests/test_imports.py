@@ -8,7 +8,18 @@ from tests.sources import PACKAGES, Source, imports, sources, with_parents, with
 
 AUDIT_MAY_USE = frozenset(
     f"cfanet.{name}"
-    for name in ("records", "errors", "config", "images", "detect", "recognizers", "align", "search", "hypersphere")
+    for name in (
+        "records",
+        "errors",
+        "config",
+        "images",
+        "detect",
+        "recognizers",
+        "align",
+        "boxes",
+        "search",
+        "hypersphere",
+    )
 )
 # Intervals of rates are mathematics without a judge in it: experiments and audit must not compute them differently.
 TRAINING_MAY_USE = frozenset({"audit.metrics", "audit.intervals"})

@@ -19,13 +19,13 @@ from PIL import Image
 from pydantic import Field, ValidationError
 
 from cfanet.align import Matrix, crop_points, invert, similarity_transform, transform_points, warp
+from cfanet.boxes import iou
 from cfanet.config import DetectorSettings, Section
 from cfanet.detect import MTCNNDetector
 from cfanet.errors import ConfigError, PictureError
 from cfanet.images import decode
 from cfanet.recognizers import load_recognizer
 from cfanet.records import Detection, Detector, ImageArray, Recognizer
-from cfanet.tracks import box_overlap
 
 CROP_SIZE: Final = 128
 JPEG_QUALITY = 94
@@ -175,7 +175,7 @@ def main_face(
     large = [f for f in faces if f.score >= min_score and f.box[2] - f.box[0] >= min_face_px]
     clear: list[Detection] = []
     for face in sorted(large, key=lambda face: -face.score):
-        if all(box_overlap(face.box, other.box) < _ONE_PLACE for other in clear):
+        if all(iou(face.box, other.box) < _ONE_PLACE for other in clear):
             clear.append(face)
 
     def distance(face: Detection) -> float:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from audit.overlap import area, assign, covered, iou, pixel_change
+from audit.overlap import assign, covered, pixel_change
 from audit.records import EnrolledFace
 from tests.audit.fakes import detection, face_record, picture
 
@@ -10,13 +10,6 @@ LEFT, RIGHT = (10.0, 10.0, 50.0, 60.0), (100.0, 10.0, 140.0, 60.0)
 
 def _enrolled(index: int, box: tuple[float, float, float, float]) -> EnrolledFace:
     return EnrolledFace("k", index, "", detection(box), {})
-
-
-def test_iou_of_equal_disjoint_and_half_boxes() -> None:
-    assert iou(LEFT, LEFT) == 1.0
-    assert iou(LEFT, RIGHT) == 0.0
-    assert iou((0, 0, 2, 1), (1, 0, 3, 1)) == pytest.approx(1 / 3)
-    assert area((5, 5, 5, 9)) == 0.0
 
 
 def test_covered_by_centre_or_by_area() -> None:

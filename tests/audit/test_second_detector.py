@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from audit.config import AuditSettings
-from audit.overlap import iou
 from audit.second_detector import BothDetectors, CnnDetector, HogDetector, NoSecondDetector, build_second_detector
+from cfanet.boxes import iou
 from tests.cfanet.portraits import profile
 
 

@@ -184,6 +184,17 @@ def test_a_face_that_the_detector_is_not_sure_of_is_obscured_and_never_tried() -
     assert result.faces[0].decision == FaceDecision.REPLACED
 
 
+@pytest.mark.parametrize(("cut_off", "decision"), [(0.25, FaceDecision.OBSCURED), (0.15, FaceDecision.REPLACED)])
+def test_a_face_that_the_border_cuts_is_obscured_and_never_tried(cut_off: float, decision: FaceDecision) -> None:
+    cut = face_at(20 - 40 * cut_off, 60, 40)
+    (result,) = build(faces=[cut]).run([noise(120, 200)], ["a"])
+    (face,) = result.faces
+    assert face.decision == decision
+    assert (face.attempts == 0) == (face.detail == "too much of it outside the picture to be judged") == (cut_off > 0.2)
+    (result,) = build({**PASS, "min_replace_inside": 0.7}, faces=[cut]).run([noise(120, 200)], ["a"])
+    assert result.faces[0].decision == FaceDecision.REPLACED
+
+
 @pytest.mark.parametrize("on_failure", ["obscure", "quarantine"])
 def test_a_face_that_never_passes_is_never_passed_through(on_failure: str) -> None:
     image = noise(120, 200)

@@ -3,8 +3,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from cfanet.boxes import iou
 from cfanet.config import VideoSettings
-from cfanet.tracks import FrameFaces, Sighting, Track, Vector, box_overlap, smooth, track_faces
+from cfanet.tracks import FrameFaces, Sighting, Track, Vector, smooth, track_faces
 from tests.cfanet.tiny import face_at
 
 SETTINGS = VideoSettings()
@@ -131,7 +132,7 @@ def test_no_sighting_is_left_out_whatever_is_found() -> None:
             placed[p.frame].append(p.detection.box)
     sightings = [(n, s.detection.box) for n, f in enumerate(found) for s in f.sightings]
     assert len(sightings) > 50
-    assert all(max(box_overlap(box, other) for other in placed[n]) > 0.6 for n, box in sightings)
+    assert all(max(iou(box, other) for other in placed[n]) > 0.6 for n, box in sightings)
 
 
 def test_smoothing_removes_jitter_and_does_not_lag() -> None:

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from facenet_pytorch import MTCNN
 
+from cfanet.boxes import overlap
 from cfanet.errors import ConfigError, PictureError
 from cfanet.records import Box, ImageArray, Landmarks
 from training.evaluation.cache import Cache, code_digest, key_of
-from training.evaluation.faces import face_at, overlap
+from training.evaluation.faces import face_at
 from training.evaluation.samples import Photo
 
 NAMES = ("mtcnn", "dlib-hog", "dlib-cnn")

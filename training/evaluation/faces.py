@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from cfanet.boxes import overlap
 from cfanet.config import DetectorSettings
 from cfanet.errors import PictureError
 from cfanet.records import Box, Detection, Detector, Landmarks, Recognizer
@@ -99,14 +100,6 @@ def detector_fingerprint(detector: Detector) -> str:
     found = detector.detect(many_faces())
     rows = [[*face.box, *face.landmarks.ravel()] for face in sorted(found, key=lambda face: face.box)]
     return key_of(json.dumps([[round(float(value)) for value in row] for row in rows]))
-
-
-def overlap(one: Box, two: Box) -> float:
-    """Common area of two xyxy boxes as a share of the smaller one, in [0, 1]."""
-    width = max(0.0, min(one[2], two[2]) - max(one[0], two[0]))
-    height = max(0.0, min(one[3], two[3]) - max(one[1], two[1]))
-    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (one, two))
-    return width * height / max(smaller, 1e-9)
 
 
 class _Seen(Protocol):

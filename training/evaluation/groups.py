@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from cfanet.boxes import overlap
 from cfanet.errors import ConfigError, InputError
 from cfanet.records import Box, Landmarks
 from training.evaluation.bench import Bench, Request, Subject
 from training.evaluation.detectors import load_detector
 from training.evaluation.document import Cell, Table
-from training.evaluation.faces import overlap
 from training.evaluation.picture_quality import SMALLEST_SIDE, inside, ssim
 from training.evaluation.protocol import impostor_scores
 from training.evaluation.quantities import Measured, NotMeasured, mean, plain, proportion

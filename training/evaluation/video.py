@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from cfanet.anonymizer import Anonymizer, build_anonymizer
+from cfanet.boxes import iou
 from cfanet.config import AnonymizeSettings, DetectorSettings, LoopSettings, VideoSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.errors import InputError, PictureError
 from cfanet.recognizers import load_recognizer
 from cfanet.records import Detection, Detector, ImageArray, Landmarks, Recognizer
 from cfanet.seeds import SeedKey
-from cfanet.tracks import FrameFaces, Placement, Sighting, box_overlap, track_faces
+from cfanet.tracks import FrameFaces, Placement, Sighting, track_faces
 from cfanet.video import by_frame
 from cfanet.video_file import VIDEO_EXTENSIONS, Frame, read_frames
 from training.evaluation import stability
@@ -70,8 +71,8 @@ class _Eyes:
     def look(self, version: _Seen, pixels: ImageArray, placement: Placement, found: Sequence[Detection]) -> None:
         """Note how one version of a frame shows the face of a track."""
         box, five = placement.detection.box, placement.detection.landmarks
-        nearest = max(found, key=lambda face: box_overlap(face.box, box), default=None)
-        hit = nearest is not None and box_overlap(nearest.box, box) >= _SAME_FACE
+        nearest = max(found, key=lambda face: iou(face.box, box), default=None)
+        hit = nearest is not None and iou(nearest.box, box) >= _SAME_FACE
         version.landmarks.append(nearest.landmarks if nearest is not None and hit else None)
         version.embeddings.append(self.recognizer.embed([pixels], [five])[0])
         version.widths.append(box[2] - box[0])

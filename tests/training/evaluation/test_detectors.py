@@ -2,10 +2,10 @@
 
 import pytest
 
+from cfanet.boxes import overlap
 from cfanet.errors import ConfigError
 from tests.cfanet.portraits import eileen_collins, no_face
 from training.evaluation.detectors import load_detector
-from training.evaluation.faces import overlap
 
 
 @pytest.mark.parametrize("name", ["mtcnn", "dlib-hog"])

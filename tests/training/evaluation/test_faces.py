@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from cfanet.config import DetectorSettings
 from cfanet.recognizers import DlibRecognizer
@@ -11,7 +10,7 @@ from cfanet.records import Detection, ImageArray
 from tests.cfanet.tiny import FakeDetector, face_at
 from tests.training.evaluation.shards import portrait_entries
 from training.evaluation.cache import Cache
-from training.evaluation.faces import Examiner, overlap
+from training.evaluation.faces import Examiner
 from training.evaluation.faces import face_at as face_in_place
 from training.evaluation.public_domain import many_faces
 from training.evaluation.samples import Photo
@@ -46,12 +45,6 @@ def test_an_unreadable_picture_is_a_failure_to_acquire_and_is_not_kept(tmp_path:
     examiner = Examiner(Cache(tmp_path / "c"), FakeDetector([face_at(20, 20, 60)]), DetectorSettings(), {})
     look = examiner.look(Photo(b"no picture"))
     assert look.unreadable and look.subject is None and look.main is None
-
-
-def test_overlap_is_a_share_of_the_smaller_box() -> None:
-    assert overlap((0, 0, 10, 10), (5, 0, 25, 10)) == pytest.approx(0.5)
-    assert overlap((0, 0, 10, 10), (2, 2, 4, 4)) == pytest.approx(1.0)
-    assert overlap((0, 0, 10, 10), (20, 0, 30, 10)) == 0.0
 
 
 def test_the_face_in_a_place_is_neither_a_neighbour_nor_a_part() -> None:
