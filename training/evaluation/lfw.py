@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from training.evaluation.bench import Bench, Request, Subject
 from training.evaluation.document import Cell, Table
 from training.evaluation.faces import Look
 from training.evaluation.pairs import Pair, first_of_each_fold, read_pairs
+from training.evaluation.parallel import run_jobs
 from training.evaluation.protocol import (
     FoldScores,
     accepted_by_fold,
@@ -87,6 +89,24 @@ def evaluate_lfw(request: Request, pairs_file: Path, everyone: bool = False) -> 
         "unreadable pictures": unreadable,
     }
     return bench.write("lfw", tables, notes, drawn)
+
+
+def prepare_lfw(request: Request, pairs_file: Path, workers: int) -> None:
+    """Make the released pictures of the experiment, and look at them, in `workers` processes: then all is in the cache.
+
+    What other experiments do with the same pictures is quick after that. The originals should have been prepared.
+    """
+    run_jobs([partial(_prepare, request, pairs_file, part, workers) for part in range(workers)], workers)
+
+
+def _prepare(request: Request, pairs_file: Path, part: int, parts: int) -> None:
+    bench = Bench(request)
+    pairs = first_of_each_fold(read_pairs(pairs_file, {sample.key for sample in bench.samples}), request.limit)
+    gallery = _gallery(bench, pairs)
+    looks = bench.looks(gallery)
+    subjects = _probes(gallery, pairs, looks, False)[part::parts]
+    for name, loop in bench.variants():
+        _attack(bench, subjects, loop, looks, name)
 
 
 def pair_arrays(name: str, pairs: FoldScores) -> dict[str, np.ndarray]:

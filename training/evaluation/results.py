@@ -13,7 +13,7 @@ from training.evaluation.document import Cell, Table, as_table, cells, read_docu
 from training.evaluation.donor_file import write_donors
 from training.evaluation.figure_style import short
 from training.evaluation.figures import MethodRow, draw_experiments, method_rows
-from training.evaluation.lfw import evaluate_lfw
+from training.evaluation.lfw import evaluate_lfw, prepare_lfw
 from training.evaluation.methods import BORROWING
 from training.evaluation.not_measured import not_measured_table
 from training.evaluation.originals import prepare_originals
@@ -24,7 +24,7 @@ from training.evaluation.published import published_tables
 from training.evaluation.quality import evaluate_quality
 from training.evaluation.quantities import Measured
 from training.evaluation.samples import list_samples, list_shards
-from training.evaluation.scorecard import condense, experiment_groups
+from training.evaluation.scorecard import condense, plan_experiments
 
 BEGIN, END = "<!-- results: begin; written by `cfanet evaluate results` -->", "<!-- results: end -->"
 OLDER = ("mask", "pixelate", "blur", "fixed-pixelate", "fixed-blur", *BORROWING)
@@ -69,16 +69,17 @@ def evaluate_results(request: Request, plan: ResultsPlan, document: Path) -> tup
     _around(document)  # a document without a place is said now, not after an hour
     prepare_originals(request, plan.workers)
     specs = _with_donors(request, plan.methods)
-    out, keys, groups = experiment_groups(request, plan.pairs, everything=request.limit is None)
+    experiments = plan_experiments(request, plan.pairs, everything=request.limit is None)
+    prepare_lfw(experiments.request, plan.pairs, plan.workers)
     names = {spec: replace(request, method=spec).choice.name for spec in specs}
-    documents = run_groups([*groups, *_method_groups(request, plan, specs, names)], plan.workers)
-    scorecard = condense(request, documents, out, len(keys))
+    documents = run_groups([*experiments.groups, *_method_groups(request, plan, specs, names)], plan.workers)
+    scorecard = condense(request, documents, experiments.out, len(experiments.keys))
     cfa = {name: documents[name] for name in ("lfw", "quality")}
     measured = {name: {kind: documents[f"{name} {kind}"] for kind in cfa} for name in names.values()}
     methods = method_table({"cfa, loop on": cfa, "cfa, loop off": cfa, **measured})
     ablation = _ablation(request, plan)
     figures = document.parent / "figures"
-    _draw(request, (out, figures), methods, specs)
+    _draw(request, (experiments.out, figures), methods, specs)
     chapters = _chapters(documents, read_document(scorecard[0]), methods, ablation)
     part = "\n".join([BEGIN, *_header(documents["lfw"], request), *_show(chapters, figures), END])
     for judge in documents["lfw"]["recognizers"]:

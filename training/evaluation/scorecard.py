@@ -16,7 +16,7 @@ from training.evaluation.bench import Request
 from training.evaluation.control import evaluate_control
 from training.evaluation.diversity import evaluate_diversity
 from training.evaluation.document import Cell, Table, as_cell, cells, write_document
-from training.evaluation.lfw import LISTED, evaluate_lfw
+from training.evaluation.lfw import LISTED, evaluate_lfw, prepare_lfw
 from training.evaluation.originals import prepare_originals
 from training.evaluation.pairs import first_of_each_fold, read_pairs
 from training.evaluation.parallel import Group, run_groups
@@ -66,14 +66,23 @@ def evaluate_scorecard(request: Request, pairs_file: Path, everything: bool, wor
     shared. With two `workers` the experiments run in two processes.
     """
     prepare_originals(request, workers)
-    out, keys, groups = experiment_groups(request, pairs_file, everything)
-    return condense(request, run_groups(groups, workers), out, len(keys))
+    plan = plan_experiments(request, pairs_file, everything)
+    prepare_lfw(plan.request, pairs_file, workers)
+    return condense(request, run_groups(plan.groups, workers), plan.out, len(plan.keys))
 
 
-def experiment_groups(
-    request: Request, pairs_file: Path, everything: bool
-) -> tuple[Path, tuple[str, ...], list[Group]]:
-    """Where the documents will lie, the pictures, and the experiments in two groups that share what they make."""
+@dataclass(frozen=True)
+class Experiments:
+    """What a scorecard is made of."""
+
+    out: Path  # where the documents will lie
+    keys: tuple[str, ...]  # the pictures
+    request: Request  # of those that make the pictures of all pairs
+    groups: list[Group]  # the longest first
+
+
+def plan_experiments(request: Request, pairs_file: Path, everything: bool) -> Experiments:
+    """The experiments of a scorecard; those on all pairs share their pictures (`prepare_lfw` makes them)."""
     known = {sample.key for sample in list_samples(list_shards(request.source))}
     limit = None if everything else request.limit
     pairs = first_of_each_fold(read_pairs(pairs_file, known), limit)
@@ -85,17 +94,13 @@ def experiment_groups(
     moved = replace(base, keys=keys[:_MOST_CONTROL], loops=("off",))
     few = replace(base, keys=keys[::_DIVERSITY_SHARE][:_MOST_DIVERSITY], loops=("off",))
     groups: list[Group] = [
-        {
-            "lfw": partial(evaluate_lfw, base, pairs_file),
-            "quality": partial(evaluate_quality, chosen, ("mtcnn", "dlib-hog")),
-            "attributes": partial(evaluate_attributes, chosen, ()),
-        },
-        {
-            "control": partial(evaluate_control, moved, ANGLES_DEG, 1, 0.01),
-            "diversity": partial(evaluate_diversity, few, _IDENTITIES),
-        },
+        {"control": partial(evaluate_control, moved, ANGLES_DEG, 1, 0.01)},
+        {"quality": partial(evaluate_quality, chosen, ("mtcnn", "dlib-hog"))},
+        {"diversity": partial(evaluate_diversity, few, _IDENTITIES)},
+        {"attributes": partial(evaluate_attributes, chosen, ())},
+        {"lfw": partial(evaluate_lfw, base, pairs_file)},
     ]
-    return out, keys, groups
+    return Experiments(out, keys, base, groups)
 
 
 def condense(request: Request, documents: Mapping[str, Document], out: Path, n_faces: int) -> tuple[Path, Path]:

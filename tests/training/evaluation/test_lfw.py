@@ -13,8 +13,10 @@ from cfanet.detect import MTCNNDetector
 from cfanet.errors import InputError
 from cfanet.recognizers import DlibRecognizer
 from cfanet.records import Detection, Embeddings, ImageArray, Landmarks
+from training.evaluation.anonymized import Maker
 from training.evaluation.bench import Request
-from training.evaluation.lfw import LISTED, evaluate_lfw, pair_scores
+from training.evaluation.detectors import Observer
+from training.evaluation.lfw import LISTED, evaluate_lfw, pair_scores, prepare_lfw
 from training.evaluation.pairs import Pair
 from training.evaluation.public_domain import many_faces
 from training.evaluation.samples import list_samples
@@ -84,6 +86,20 @@ def test_the_second_run_makes_nothing_again_and_finds_the_same(
     assert "Table 1: cfa, loop on" in titles and "Table 1: cfa, loop off" in titles
     done = table(first, "What was done: cfa, loop off")[0]
     assert done["subjects"] == "4" and done["replaced"]["hits"] == 4
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_was_prepared_is_not_made_again(
+    workers: int, dataset: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Request(dataset, out, ("dlib",), generator=str(dataset / "tiny.safetensors"), loops=("on", "off"))
+    prepare_lfw(request, dataset / "pairs.csv", workers)
+    made: list[str] = []
+    monkeypatch.setattr(Maker, "_run", lambda maker, name, photo, look: made.append(name))
+    monkeypatch.setattr(Observer, "_look", lambda observer, name, photo: made.append(name))
+    document = json.loads(evaluate_lfw(request, dataset / "pairs.csv")[0].read_text())
+    assert not made
+    assert [row["subjects"] for row in table(document, "What was done: cfa, loop on")] == ["4"]
 
 
 def test_ranks_search_all_raw_pictures(dataset: Path, out: Path) -> None:
