@@ -131,7 +131,7 @@ def test_questions_are_answered_and_listed(
     released: ReleaseConfig, capsys: pytest.CaptureFixture[str], make_config: Make
 ) -> None:
     table = answer(released, "strata")
-    assert table.row_count == 4  # size, pose, score, age
+    assert table.row_count == 5  # size, share in the picture, pose, score, age
     assert main(["audit", "query"]) == 0
     assert "matched" in capsys.readouterr().out
     assert main(["audit", "query", "metrics", released.destination.uri]) == 0
