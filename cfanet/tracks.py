@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from cfanet.boxes import iou
+from cfanet.boxes import area, intersection, iou
 from cfanet.config import VideoSettings
 from cfanet.records import Box, Detection, Landmarks
 
@@ -211,13 +211,8 @@ def _placements(
 
 def hidden_by(box: Box, others: Sequence[Box]) -> bool:
     """Whether a face that nobody sees lies behind one that is seen: that one is what the picture shows there."""
-    area = max((box[2] - box[0]) * (box[3] - box[1]), 1e-9)
-    for other in others:
-        width = min(box[2], other[2]) - max(box[0], other[0])
-        height = min(box[3], other[3]) - max(box[1], other[1])
-        if max(0.0, width) * max(0.0, height) >= _HIDDEN * area:
-            return True
-    return False
+    enough = _HIDDEN * max(area(box), 1e-9)
+    return any(intersection(box, other) >= enough for other in others)
 
 
 def smooth(times_s: Vector, values: Vector, width_s: float) -> npt.NDArray[np.float64]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cfanet.anonymizer import Anonymizer, Parts
+from cfanet.assigned import Assigned
 from cfanet.config import AnonymizeSettings
 from cfanet.identity import IdentityBranch
 from cfanet.networks.generator import Generator
@@ -193,6 +194,16 @@ def test_a_face_that_the_border_cuts_is_obscured_and_never_tried(cut_off: float,
     assert (face.attempts == 0) == (face.detail == "too much of it outside the picture to be judged") == (cut_off > 0.2)
     (result,) = build({**PASS, "min_replace_inside": 0.7}, faces=[cut]).run([noise(120, 200)], ["a"])
     assert result.faces[0].decision == FaceDecision.REPLACED
+
+
+def test_an_identity_that_was_chosen_is_not_given_to_a_face_that_the_border_cuts() -> None:
+    anonymizer, image, cut = build(), noise(120, 200), face_at(10, 60, 40)
+    targets = anonymizer.targets([image], FACES[:1], "film", 0)[0]
+    faces = [Assigned(0, FACES[1], "", targets), Assigned(1, cut, "", targets)]
+    whole, half = anonymizer.run_assigned(image, "film", faces).faces
+    assert whole.decision == FaceDecision.REPLACED
+    assert (half.decision, half.attempts) == (FaceDecision.OBSCURED, 0)
+    assert anonymizer.targets([image], [cut], "film", 1) == []
 
 
 @pytest.mark.parametrize("on_failure", ["obscure", "quarantine"])
