@@ -37,6 +37,7 @@ from cfanet.records import (
 )
 from cfanet.search import References
 from cfanet.seeds import SeedKey
+from cfanet.structure import soften
 from cfanet.unchanged import unchanged_faces
 from cfanet.weights import TrainedGenerator, load_generator
 
@@ -230,16 +231,31 @@ class Anonymizer:
 
     def _decode(self, faces: list[Face], targets: list[Tensor]) -> list[Tensor]:
         """Decode in batches of a fixed size, so that a face's pixels do not depend on how many there are."""
+        network = self._generator().network
         made: list[Tensor] = []
         for start in range(0, len(faces), self._batch):
             batch = faces[start : start + self._batch]
             crops = self._stack([known(face.crop) for face in batch])
-            content = self._stack([known(face.content)[None] for face in batch])
+            soft = [face.structured >= self._settings.loop.soften_after for face in batch]
+            content = self._stack([self._content(*entry)[None] for entry in zip(batch, soft, strict=True)])
             identity = self._stack([known(face.z_id)[None] for face in batch])
             goal = self._stack([target[None] for target in targets[start : start + self._batch]])
-            moved = self._generator().network.move(crops, content, identity, goal).float().cpu()
+            restored = network.decode(content, identity).float()
+            for row, softened in enumerate(soft):
+                if softened:  # nothing sharp is carried over
+                    restored[row] = crops[row]
+            moved = network.move(crops, content, identity, goal, restored).float().cpu()
             made += [crop[None] for crop in moved[: len(batch)]]
         return made
+
+    def _content(self, face: Face, soft: bool) -> Tensor:
+        """What is kept of a face: its content, or that of its softened crop, which holds less of its fine structure."""
+        if not soft:
+            return known(face.content)
+        if face.softened is None:
+            crop = self._stack([soften(known(face.crop))])
+            face.softened = self._generator().network.encode(crop)[0][0]
+        return face.softened
 
     def _finish(self, image: ImageArray, name: str, faces: list[Face]) -> ImageResult:
         """Put the accepted faces in, obscure the others, and say what was done."""
@@ -273,7 +289,7 @@ class Anonymizer:
             measured_angle_deg=face.measured_deg,
             seed_id=face.seed_id,
             comparisons=face.comparisons,
-            detail=face.reason if gave_up else "",
+            detail=face.reason if self._replaces else "",
         )
 
     @property

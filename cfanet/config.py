@@ -54,6 +54,13 @@ class LoopSettings(Section):
         le=1.0,
         description="correlation of fine structure with the old face from which a new one is refused; 1 never refuses",
     )
+    soften_after: int = Field(
+        3,
+        ge=1,
+        le=64,
+        description="attempts with too much of the old face's structure after which further ones are made of a "
+        "softened look at it",
+    )
     gallery: bool = Field(True, description="also check each new face against every original of the dataset")
     max_attempts: int = Field(12, ge=1, le=64, description="attempts per face before it is obscured or withheld")
     angle_step_deg: float = Field(

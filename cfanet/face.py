@@ -25,10 +25,12 @@ class Face:
     matrix: Matrix | None = None  # None where nothing can be generated
     crop: Tensor | None = None  # (1, 3, R, R), with content and z_id what the generator needs
     content: Tensor | None = None
+    softened: Tensor | None = None  # content of the softened crop, once it is asked for
     z_id: Tensor | None = None
     originals: dict[str, np.ndarray] = field(default_factory=dict)
     attempts: int = 0
     shown: int = 0  # of them, those in which the original still showed
+    structured: int = 0  # of these, those that showed its fine structure
     requested_deg: float | None = None
     measured_deg: float | None = None
     comparisons: tuple[Comparison, ...] = ()
@@ -42,7 +44,9 @@ class Face:
 
     @property
     def reason(self) -> str:
-        """Why it has no new face, of one that has none."""
+        """Why it has no new face, of one that has none; of another one, what is special about its own."""
+        if self.patch is not None:
+            return "" if self.softened is None else "made of a softened look"
         reason = self.refusal or "did not pass the loop"
         return f"{reason}; lies under another new face" if self.hidden else reason
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from torch import Tensor
-
 from cfanet.align import warp
 from cfanet.config import LoopSettings
 from cfanet.errors import ConfigError
@@ -50,16 +48,19 @@ class LoopChecks:
     def accept(self, face: Face, patch: Patch, original: ImageArray) -> bool:
         """Whether a new face may stay in its (H, W, 3) uint8 RGB picture; the comparisons are kept with the face.
 
-        Counts the attempts of a face in which its original still shows. Another one is then tried further away; a face
-        that only resembles somebody of the gallery is as far as it must be, and goes another way.
+        Counts the attempts of a face in which its original still shows, and those that show its fine structure. Another
+        one is then tried further away; a face that only resembles somebody of the gallery is as far as it must be, and
+        goes another way.
         """
         candidate = paste(original, [patch])
         self._compare(face, candidate)
-        away = not self._shows_the_original(face, patch.crop)
+        structured = structure_correlation(known(face.crop), patch.crop.clamp(-1, 1)) > self._loop.max_structure
+        away = not (structured or self._seen(face, "mated"))
         if self._loop.max_structure < 1.0:  # 1 never refuses: an angle of 0 may be asked for
             away = away and clearly_changed(original, candidate, face.box)
         if not away:
             face.shown += 1
+            face.structured += structured
         return away and not self._seen(face, "gallery")
 
     def can_be_told(self, face: Face, picture: ImageArray) -> bool:
@@ -121,12 +122,6 @@ class LoopChecks:
                 threshold = self._towards_others[name]
                 comparisons.append(Comparison(name, "gallery", found, float(scores[0, 0]), apart, threshold))
         face.comparisons = tuple(comparisons)
-
-    def _shows_the_original(self, face: Face, crop: Tensor) -> bool:
-        """Whether a recognizer of the loop sees the original in it, or the old face shows through."""
-        if self._seen(face, "mated"):
-            return True
-        return structure_correlation(known(face.crop), crop.clamp(-1, 1)) > self._loop.max_structure
 
     def _seen(self, face: Face, kind: str) -> bool:
         """Whether a comparison of that kind reached its threshold."""

@@ -113,8 +113,27 @@ def test_an_old_face_that_shows_through_does_not_pass_whatever_the_recognizers_s
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("cfanet.loop_checks.clearly_changed", lambda *_: True)
-    assert _still(noise(120, 200)) == FaceDecision.OBSCURED
+    assert _still(noise(120, 200), soften_after=64) == FaceDecision.OBSCURED
     assert _still(noise(120, 200), max_structure=1.0) == FaceDecision.REPLACED, "it was the structure that refused"
+
+
+@pytest.mark.usefixtures("carrying")
+def test_a_face_whose_structure_stays_is_made_of_a_softened_look_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cfanet.loop_checks.clearly_changed", lambda *_: True)
+    settings = {"angle_deg": 0.0, "loop": {"angle_step_deg": 0.0, "soften_after": 2}}
+    image = noise(120, 200)
+    several = {"fake": FakeRecognizer([0.0])}
+    (result,) = build(settings, several, faces=FACES[:1]).run([image], ["a"])
+    (face,) = result.faces
+    assert (face.decision, face.attempts, face.detail) == (FaceDecision.REPLACED, 3, "made of a softened look")
+    unchecked = {"loop": {"max_structure": 1.0}}
+    (first,) = build(unchecked, {"fake": FakeRecognizer([0.0])}, faces=FACES[:1]).run([image], ["a"])
+    assert (first.faces[0].decision, first.faces[0].detail) == (FaceDecision.REPLACED, ""), (
+        "one that passes at once is sharp"
+    )
+    (both,) = build(settings, {"fake": FakeRecognizer([0.0])}, faces=FACES).run([image], ["a"])
+    assert result.image is not None and both.image is not None
+    assert both.faces[0] == face, "the other faces do not matter"
 
 
 @pytest.mark.usefixtures("carrying")

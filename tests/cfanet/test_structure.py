@@ -1,6 +1,6 @@
 import torch
 
-from cfanet.structure import structure_correlation
+from cfanet.structure import soften, structure_correlation
 
 
 def crop(seed: int) -> torch.Tensor:
@@ -34,3 +34,11 @@ def test_only_the_middle_of_the_face_counts() -> None:
 
 def test_a_flat_region_has_no_structure() -> None:
     assert structure_correlation(crop(0), torch.zeros(1, 3, 128, 128)) == 0.0
+
+
+def test_a_softened_look_keeps_light_and_loses_detail() -> None:
+    detail = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0)) / 4
+    seen = soften(crop(0) / 2 + detail)
+    assert seen.shape == (1, 3, 128, 128)
+    assert (seen - soften(crop(0) / 2)).std() < 0.35 * detail.std(), "fine detail is gone"
+    assert (soften(crop(0)) - crop(0)).abs().mean() < 0.05, "what is smooth stays"
