@@ -94,6 +94,15 @@ def resample(source: Tensor, forward: Matrix, size: tuple[int, int]) -> Tensor:
     return sample(source, invert(forward), size)
 
 
+def at_resolution(pictures: Tensor, side: int, back: str = "bilinear") -> Tensor:
+    """(N, C, S, S) pictures as if they had been seen with `side` pixels along a side: averaged, and enlarged again.
+
+    `back`: torch's name of the interpolation that enlarges. Returns the same shape.
+    """
+    seen = F.interpolate(pictures, size=(side, side), mode="area")
+    return F.interpolate(seen, size=pictures.shape[-2:], mode=back, align_corners=False)
+
+
 def sample(source: Tensor, inverse: Matrix, size: tuple[int, int]) -> Tensor:
     """Bilinear resampling: output pixel (x, y) takes source pixel inverse·(x, y, 1); borders repeat.
 

@@ -240,7 +240,7 @@ class Anonymizer:
             content = self._stack([self._content(*entry)[None] for entry in zip(batch, soft, strict=True)])
             identity = self._stack([known(face.z_id)[None] for face in batch])
             goal = self._stack([target[None] for target in targets[start : start + self._batch]])
-            restored = network.decode(content, identity).float()
+            restored = network.decode(content, identity).float() if network.config.detail else crops
             for row, softened in enumerate(soft):
                 if softened:  # nothing sharp is carried over
                     restored[row] = crops[row]

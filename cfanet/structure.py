@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cfanet.align import at_resolution
+
 _TOP, _BOTTOM, _LEFT, _RIGHT = 0.25, 0.85, 0.22, 0.78  # eyes, nose and mouth in an aligned crop, shares of its side
 _SIDE = 24  # the structure is that of so many pixels along a side …
 _WINDOW = 7  # … without local means over so many: shading and light do not count
@@ -24,8 +26,7 @@ def structure_correlation(old: Tensor, new: Tensor) -> float:
 
 def soften(crop: Tensor) -> Tensor:
     """An aligned crop (1, 3, R, R) float32 as if it had been seen at 0.3 of its resolution; (1, 3, R, R)."""
-    seen = F.interpolate(crop, scale_factor=_SOFT, mode="area")
-    return F.interpolate(seen, size=crop.shape[-2:], mode="bicubic", align_corners=False)
+    return at_resolution(crop, int(crop.shape[-1] * _SOFT), "bicubic")
 
 
 def _fine(crop: Tensor) -> Tensor:

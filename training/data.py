@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from cfanet.align import at_resolution
 from cfanet.errors import InputError
 from cfanet.recognizers import file_digest
 from cfanet.weights import IdentitySpread
@@ -197,7 +198,7 @@ def soften(pictures: Tensor, share: float, rng: torch.Generator) -> Tensor:
     side, out = pictures.shape[-1], pictures.clone()
     chosen = torch.rand(len(pictures), generator=rng) < share
     for i in chosen.nonzero()[:, 0].tolist():
-        out[i : i + 1] = _reduced(pictures[i : i + 1], int(side * _uniform(0.2, 0.7, rng)))
+        out[i : i + 1] = at_resolution(pictures[i : i + 1], int(side * _uniform(0.2, 0.7, rng)))
     return out
 
 
@@ -214,17 +215,12 @@ def augment(pictures: Tensor, rng: torch.Generator) -> Tensor:
     out = ((grey + saturation * (pictures - grey)) * gain + shift).clamp(-1, 1)
     for i in range(n):
         if torch.rand((), generator=rng) < 0.3:
-            out[i : i + 1] = _reduced(out[i : i + 1], int(side * _uniform(0.35, 0.8, rng)))
+            out[i : i + 1] = at_resolution(out[i : i + 1], int(side * _uniform(0.35, 0.8, rng)))
         if torch.rand((), generator=rng) < 0.3:
             hole = side // 4
             top, left = _randint(side - hole, rng), _randint(side - hole, rng)
             out[i, :, top : top + hole, left : left + hole] = 0.0
     return out
-
-
-def _reduced(pictures: Tensor, small: int) -> Tensor:
-    low = F.interpolate(pictures, size=(small, small), mode="area")
-    return F.interpolate(low, size=pictures.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _mirror(pictures: Tensor, rng: torch.Generator) -> Tensor:

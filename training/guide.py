@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cfanet.align import crop_points, invert, similarity_transform
+from cfanet.align import at_resolution, crop_points, invert, similarity_transform
 from cfanet.recognizers import TorchRecognizer
 from training.input_gradient import with_cheap_gradient
 
@@ -51,8 +51,7 @@ def _shake(crops: Tensor, theta: Tensor, rng: torch.Generator) -> tuple[Tensor, 
     if torch.rand((), generator=rng) < 0.5:
         least = min(0.9, max(0.5, _SMALLEST_VIEW / side))
         small = int(side * float(torch.empty(()).uniform_(least, 0.9, generator=rng)))
-        low = F.interpolate(crops, size=(small, small), mode="area")
-        crops = F.interpolate(low, size=(side, side), mode="bilinear", align_corners=False)
+        crops = at_resolution(crops, small)
     gain = 1.0 + 0.1 * torch.randn(n, 1, 1, 1, generator=rng)
     crops = crops * gain.to(crops)
     scale = 1.0 + 0.03 * torch.randn(n, 1, 1, generator=rng)

@@ -205,7 +205,8 @@ class Generator(nn.Module):
         Without detail this is G(z_con, goal), as in the paper. With it the difference x − G(z_con, identity), which no
         code holds, is carried over: what the identity does not concern stays sharp, and an angle of 0 gives x itself.
         A gate painted by the decoder hides it where it would show the old face; it may close the further, the larger
-        the angle, and at 90° and more entirely. `restored` is G(z_con, identity) where it is known already.
+        the angle, and at 90° and more entirely. `restored` is G(z_con, identity) where it is known already;
+        where it is the crop itself, nothing is carried over.
         """
         if not self.config.detail:
             return _uncoloured(crops, self.decode(content, goal))
