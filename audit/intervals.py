@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from scipy.stats import beta, norm
+from scipy.special import betaincinv, ndtri
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> tuple[float,
     """
     _check(hits, n, confidence)
     tail = (1.0 - confidence) / 2.0
-    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, n - hits + 1))
-    high = 1.0 if hits == n else float(beta.ppf(1.0 - tail, hits + 1, n - hits))
+    low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, tail))
+    high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, 1.0 - tail))
     return low, high
 
 
 def wilson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Score interval of a binomial proportion (Wilson, 1927): shorter than the exact one, right on average."""
     _check(hits, n, confidence)
-    z = float(norm.ppf(0.5 + confidence / 2.0))
+    z = float(ndtri(0.5 + confidence / 2.0))
     share, weight = hits / n, 1.0 + z * z / n
     centre = (share + z * z / (2.0 * n)) / weight
     half = z / weight * math.sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n))
@@ -42,7 +42,7 @@ def wilson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
 def upper_bound(hits: int, n: int, confidence: float = 0.95) -> float:
     """One-sided exact upper limit of a proportion; for hits = 0 this is what the rule of three approximates."""
     _check(hits, n, confidence)
-    return 1.0 if hits == n else float(beta.ppf(confidence, hits + 1, n - hits))
+    return 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, confidence))
 
 
 def rule_of_three(n: int, confidence: float = 0.95) -> float:

@@ -44,6 +44,7 @@ def build_report(
         "angles": _angles(rows, measured),
         "attempts": _attempts(rows.faces),
         "withheld": _reasons(rows),
+        "face_details": {group: _details(rows.faces, group) for group in ("replaced", "obscured")},
         "shards": [
             {"name": shard.name, "output_sha256": shard.output_sha256, **asdict(shard.account)} for shard in rows.shards
         ],
@@ -163,6 +164,12 @@ def _attempts(faces: Sequence[FaceRow]) -> dict[str, int]:
 def _reasons(rows: RunRows) -> dict[str, int]:
     """Why pictures were withheld: counts per reason, the first word of the ledger's detail."""
     counts = Counter(sample.detail.split(":")[0] for sample in rows.samples if sample.status == "quarantined")
+    return dict(sorted(counts.items()))
+
+
+def _details(faces: Sequence[FaceRow], group: str) -> dict[str, int]:
+    """What the ledger says of a group's faces beyond their decision: faces per remark."""
+    counts = Counter(face.detail for face in faces if group_of(face) == group and face.detail)
     return dict(sorted(counts.items()))
 
 

@@ -68,6 +68,7 @@ class FaceRow:
     loop: tuple[Comparison, ...]  # by the anonymizer itself
     searches: tuple[GallerySearch, ...]
     seed_id: str = ""
+    detail: str = ""  # why it was not replaced, or what is special about its new face
     strata: Mapping[str, str] = field(default_factory=dict)  # dimension -> value
     outside: tuple[Comparison, ...] = ()  # best match in other galleries, one a recognizer
 
@@ -235,6 +236,7 @@ def _faces(connection: Connection, run: int) -> Iterator[FaceRow]:
             searches=tuple(_search(s) for s in searched[row["id"]]),
             outside=tuple(_comparison(c) for c in comparisons if c["kind"] == "outside"),
             seed_id=row["seed_id"],
+            detail=row["detail"],
             strata=strata.get(row["id"], {}),
         )
 

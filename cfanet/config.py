@@ -94,7 +94,7 @@ class DonorSettings(Section):
 
 
 Method = Literal[
-    "cfa", "blur", "pixelate", "mask", "k-same", "k-same-eigen", "donor-swap", "fixed-blur", "fixed-pixelate"
+    "cfa", "inpaint", "mask", "blur", "pixelate", "k-same", "k-same-eigen", "donor-swap", "fixed-blur", "fixed-pixelate"
 ]
 
 
@@ -127,7 +127,11 @@ class AnonymizeSettings(Section):
         description="faces of whose box a smaller share lies in the picture are obscured: of half a face, recognizers "
         "see more of what surrounds it",
     )
-    obscurer: Literal["blur", "pixelate", "mask"] = Field("mask", description="used where a face cannot be replaced")
+    obscurer: Literal["inpaint", "mask", "blur", "pixelate"] = Field(
+        "inpaint",
+        description="used where a face cannot be replaced: its surroundings carried on into its place, one grey, block "
+        "means blurred, or the block means",
+    )
     max_megapixels: float = Field(64.0, gt=0.0, description="larger pictures are quarantined, undecoded")
     jpeg_quality: int = Field(95, ge=50, le=100)
     donors: DonorSettings = DonorSettings()

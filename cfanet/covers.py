@@ -10,11 +10,11 @@ from cfanet.config import AnonymizeSettings
 from cfanet.face import Face
 from cfanet.fixed_kernel import fixed_kernel
 from cfanet.obscure import ObscureKind, obscure
-from cfanet.paste import Patch, lies_under, paste
+from cfanet.paste import lies_under, paste
 from cfanet.records import Box, ImageArray
 
-Cover = Callable[[ImageArray, Box], ImageArray]
-"""An (H, W, 3) uint8 RGB picture with one box of it obscured; a copy."""
+Cover = Callable[[ImageArray, Box, Sequence[Box]], ImageArray]
+"""An (H, W, 3) uint8 RGB picture with one box of it obscured, given those of all its faces; a copy."""
 CanBeTold = Callable[[Face, ImageArray], bool]
 """Whether a face that did not pass is still to be seen in a finished (H, W, 3) uint8 RGB picture."""
 
@@ -23,10 +23,10 @@ def cover_of(settings: AnonymizeSettings) -> Cover:
     """How a face is obscured: by the method itself where it is one that obscures."""
     method = settings.method
     if method == "fixed-blur" or method == "fixed-pixelate":
-        return lambda image, box: fixed_kernel(image, box, method, settings.fixed_kernel_px)
+        return lambda image, box, _: fixed_kernel(image, box, method, settings.fixed_kernel_px)
     kinds: tuple[ObscureKind, ...] = get_args(ObscureKind)
     chosen = next((kind for kind in kinds if kind == method), settings.obscurer)
-    return lambda image, box: obscure(image, box, chosen)
+    return lambda image, box, everyone: obscure(image, box, chosen, everyone)
 
 
 def compose(image: ImageArray, faces: Sequence[Face], cover: Cover, can_be_told: CanBeTold) -> ImageArray:
@@ -39,20 +39,22 @@ def compose(image: ImageArray, faces: Sequence[Face], cover: Cover, can_be_told:
     failed = [face for face in faces if face.patch is None]
     under = [face for face in failed if lies_under(face.detection.landmarks, patches)]
     covered = [face for face in failed if face not in under]
-    result = _on_top(image, patches, covered, cover)
+    boxes = [face.box for face in faces]
+
+    def on_top_of_covers() -> ImageArray:
+        below = image
+        for face in covered:
+            below = cover(below, face.box, boxes)
+        return paste(below, patches)
+
+    result = on_top_of_covers()
     seen = [face for face in under if can_be_told(face, result)]
     if seen:
         covered += seen
-        result = _on_top(image, patches, covered, cover)
+        result = on_top_of_covers()
     for face in under:
         face.hidden = face not in covered
     for face in covered if patches else ():
         if can_be_told(face, result):
-            result = cover(result, face.box)
+            result = cover(result, face.box, boxes)
     return result
-
-
-def _on_top(image: ImageArray, patches: list[Patch], covered: Sequence[Face], cover: Cover) -> ImageArray:
-    for face in covered:
-        image = cover(image, face.box)
-    return paste(image, patches)

@@ -1,4 +1,4 @@
-"""Obscuring a face without a generator: blur, pixelate, mask. What replaces the face cannot be turned back into it.
+"""Obscuring a face without a generator: blur, pixelate, mask, inpaint. What replaces it cannot be turned back into it.
 
 Everything is relative to the face, never to the picture. The *core* is the face box grown by CORE_MARGIN of its longer
 side; inside it no original pixel has any weight. Around the core, a band of FEATHER of the same side fades into the
@@ -8,9 +8,12 @@ picture; only pixels of that band, all outside the core, are still visible in pa
 - `blur`: the same block means, then a Gaussian of a third of the face's longer side. It is a function of the block
   means alone, so no deconvolution gets more out of it than the (at most 36) colours that `pixelate` shows.
 - `mask`: one constant grey. It says where a face was and how large, and nothing else.
+- `inpaint`: what surrounds the region, carried on smoothly into it. A function of pixels that are still there to be
+  seen, and so it says no more than `mask`; where it would leave nearly what was there, it is that grey.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -18,9 +21,10 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from cfanet.errors import InputError
+from cfanet.inpaint import inpaint
 from cfanet.records import Box, ImageArray
 
-ObscureKind = Literal["blur", "pixelate", "mask"]
+ObscureKind = Literal["blur", "pixelate", "mask", "inpaint"]
 
 CORE_MARGIN = 0.15  # of the box's longer side, on each side: chin, ears and hairline
 FEATHER = 0.10  # of the same side: width of the band that fades
@@ -29,14 +33,17 @@ MIN_BLOCK_PX = 4.0  # so that a face of a dozen pixels does not keep half of the
 MIN_FACE_PX = 8.0  # a smaller or empty box is treated as this large: something is always obscured
 BLUR_SIGMA = 1 / 3  # of the box's longer side
 MASK_GREY = 128
+RING = 0.15  # of the same side: how far from the region pixels are taken to fill it
+MIN_CHANGE = 12.0  # grey levels, mean of the region: what is filled more faithfully could count as untouched
 
 
-def obscure(image: ImageArray, box: Box, kind: ObscureKind) -> ImageArray:
+def obscure(image: ImageArray, box: Box, kind: ObscureKind, others: Sequence[Box] = ()) -> ImageArray:
     """Return a copy of the picture in which the face in `box` is obscured beyond recovery.
 
     `image` is (H, W, 3) uint8 RGB and is not changed; `box` is xyxy pixels and may leave the picture, be empty or have
-    its corners swapped. A box wholly outside the picture changes nothing. Raises InputError on an unknown kind, a
-    box that is not finite or an array that is no picture.
+    its corners swapped. A box wholly outside the picture changes nothing. `others` are further faces of the picture:
+    nothing of theirs is carried into this one's place. Raises InputError on an unknown kind, a box that is not finite
+    or an array that is no picture.
     """
     if kind not in get_args(ObscureKind):
         raise InputError(f'obscurer "{kind}" is unknown: use one of {", ".join(get_args(ObscureKind))}')
@@ -49,6 +56,7 @@ def obscure(image: ImageArray, box: Box, kind: ObscureKind) -> ImageArray:
         return result
     region = image[top:bottom, left:right]
     side = _longer_side(face)
+    cover: npt.NDArray[np.uint8] | npt.NDArray[np.float64]
     match kind:
         case "mask":
             cover = np.full(region.shape, MASK_GREY, np.uint8)
@@ -57,6 +65,8 @@ def obscure(image: ImageArray, box: Box, kind: ObscureKind) -> ImageArray:
         case "blur":
             soft = _blocks(region, side, Image.Resampling.BILINEAR)
             cover = np.asarray(soft.filter(ImageFilter.GaussianBlur(side * BLUR_SIGMA)))
+        case "inpaint":
+            cover = _filled(image, face, (left, top, right, bottom), others)
     weight = _weight(face, (left, top, right, bottom))[..., None]
     blended = weight * cover + (1.0 - weight) * region
     result[top:bottom, left:right] = np.rint(blended).astype(np.uint8)
@@ -70,6 +80,26 @@ def obscured_region(box: Box, width: int, height: int) -> tuple[int, int, int, i
     left, top = max(0, math.floor(x0 - grow)), max(0, math.floor(y0 - grow))
     right, bottom = min(width, math.ceil(x1 + grow)), min(height, math.ceil(y1 + grow))
     return left, top, right, bottom
+
+
+def _filled(
+    image: ImageArray, face: Box, region: tuple[int, int, int, int], others: Sequence[Box]
+) -> npt.NDArray[np.float64]:
+    """The region (left, top, right, bottom) as its surroundings would have it, (h, w, 3) in [0, 255]."""
+    height, width = image.shape[:2]
+    ring = max(2, math.ceil(RING * _longer_side(face)))
+    left, top = max(0, region[0] - ring), max(0, region[1] - ring)
+    right, bottom = min(width, region[2] + ring), min(height, region[3] + ring)
+    known = np.ones((bottom - top, right - left), bool)
+    for x0, y0, x1, y1 in (region, *(obscured_region(other, width, height) for other in others)):
+        known[max(0, y0 - top) : max(0, y1 - top), max(0, x0 - left) : max(0, x1 - left)] = False
+    inner = (slice(region[1] - top, region[3] - top), slice(region[0] - left, region[2] - left))
+    before = image[top:bottom, left:right].astype(np.float64)
+    if known.any():
+        filled = inpaint(before, known)[inner]
+        if np.abs(filled - before[inner]).mean() >= MIN_CHANGE:
+            return filled
+    return np.full_like(before[inner], MASK_GREY)
 
 
 def _face(box: Box) -> Box:

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +11,7 @@ from audit.gate import decide
 from audit.metrics import measure
 from audit.records import AuditedShard, RunInfo
 from audit.report import build_report, render, report_json, write_report
+from cfanet.records import FaceDecision
 from tests.audit.fakes import audited_shard, run_info, sqlite_at, write_run
 
 AT = "2026-01-05T10:09:00Z"
@@ -144,6 +146,27 @@ def test_angles_count_every_replaced_face(tmp_path: Path) -> None:
     for one in report["angles"]:
         assert sum(cell[2] for cell in one["cells"]) == sum(line["n"] for line in one["summary"]) == 54
     assert sum(report["attempts"].values()) == 54
+
+
+def test_remarks_on_faces_are_counted(tmp_path: Path) -> None:
+    shard = audited_shard("a.tar", 41)
+    remarks = {FaceDecision.REPLACED: "made of a softened look", FaceDecision.OBSCURED: "too small to be judged"}
+    counts = Counter(face.record.decision for picture in shard.pictures for face in picture.faces if face.record)
+    pictures = [
+        replace(
+            picture,
+            faces=tuple(
+                replace(face, record=face.record and replace(face.record, detail=remarks[face.record.decision]))
+                for face in picture.faces
+            ),
+        )
+        for picture in shard.pictures
+    ]
+    report = _report(tmp_path, replace(shard, pictures=tuple(pictures)))
+    assert report["face_details"] == {
+        decision: {remark: counts[decision]} if counts[decision] else {} for decision, remark in remarks.items()
+    }
+    assert f"made of a softened look ({counts[FaceDecision.REPLACED]})" in _Page(render(report)).text
 
 
 def test_an_empty_run_and_a_run_without_angles_can_be_drawn(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def _across(second: Detection, *answers: float) -> tuple[ImageArray, FaceRecord,
 
     `answers`: what is seen of the second in the finished picture.
     """
-    image, settings = noise(120, 200), {"loop": {"max_attempts": 1}}
+    image, settings = noise(120, 200), {"loop": {"max_attempts": 1}, "obscurer": "mask"}
     first = face_at(60, 60, 50)
     seen = FakeByFace({60.0: [0.0], float(second.landmarks[2, 0]): [0.9, *answers]})
     (both,) = build(settings, {"fake": seen}, faces=[first, second]).run([image], ["a"])
@@ -228,7 +228,7 @@ def test_an_identity_that_was_chosen_is_not_given_to_a_face_that_the_border_cuts
 @pytest.mark.parametrize("on_failure", ["obscure", "quarantine"])
 def test_a_face_that_never_passes_is_never_passed_through(on_failure: str) -> None:
     image = noise(120, 200)
-    settings = {"loop": {"on_failure": on_failure, "max_attempts": 3}}
+    settings = {"loop": {"on_failure": on_failure, "max_attempts": 3}, "obscurer": "mask"}
     (result,) = build(settings, {"fake": FakeRecognizer([0.9])}, faces=FACES[:1]).run([image], ["a"])
     (face,) = result.faces
     assert face.attempts == 3
@@ -279,7 +279,7 @@ def test_a_picture_without_faces_is_returned_as_it_is() -> None:
     assert result.image is not image
 
 
-@pytest.mark.parametrize("method", ["blur", "pixelate", "mask"])
+@pytest.mark.parametrize("method", ["blur", "pixelate", "mask", "inpaint"])
 def test_the_classic_methods_obscure_every_face(method: str) -> None:
     image = noise(120, 200)
     (result,) = build({"method": method}).run([image], ["a"])

@@ -42,7 +42,7 @@ def test_small_faces_are_obscured_and_said_to_be(method: str, tmp_path: Path) ->
     (result,) = build(method, write_noise_donors(tmp_path / "d.safetensors")).run([noise(120, 200)], ["a"])
     assert result.status == ImageStatus.OBSCURED
     assert [f.decision for f in result.faces] == [FaceDecision.REPLACED] * 2 + [FaceDecision.OBSCURED]
-    assert [f.method for f in result.faces] == [method, method, "mask"]
+    assert [f.method for f in result.faces] == [method, method, "inpaint"]
     assert result.faces[2].detail == "too small to be judged"
 
 

@@ -13,7 +13,7 @@ from tests.cfanet.tiny import face_at, noise
 
 IMAGE = noise(120, 200)
 SIZE = 32
-GREY = cover_of(AnonymizeSettings())  # one flat grey
+GREY = cover_of(AnonymizeSettings(obscurer="mask"))  # one flat grey
 
 
 def replaced(found: Detection) -> Face:
@@ -49,6 +49,18 @@ def test_whoever_can_still_be_told_is_covered_whatever_lies_there() -> None:
     assert (found[top + 10 : bottom - 10, left + 10 : right - 10] == 128).all()
 
 
+def test_a_filled_cover_takes_nothing_of_a_face_that_is_replaced() -> None:
+    passed, failed = replaced(face_at(60, 60, 40)), Face(0, 1, face_at(120, 60, 40), "")
+    left, top, right, bottom = obscured_region(passed.box, 200, 120)
+    other = IMAGE.copy()
+    other[top:bottom, left:right] = 255 - IMAGE[top:bottom, left:right]
+    fill = cover_of(AnonymizeSettings())
+    found, again = (compose(image, [passed, failed], fill, Seen(False)) for image in (IMAGE, other))
+    x0, y0, x1, y1 = obscured_region(failed.box, 200, 120)
+    inside = (slice(y0 + 10, y1 - 10), slice(x0 + 10, x1 - 10))
+    assert np.array_equal(found[inside], again[inside]) and found[inside].std() > 0
+
+
 @pytest.mark.parametrize("told", [(False,), (True, False), (True, True)])
 def test_a_face_under_a_new_one_is_covered_only_where_it_can_be_told(told: tuple[bool, ...]) -> None:
     passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(63, 62, 34), "")
@@ -60,10 +72,10 @@ def test_a_face_under_a_new_one_is_covered_only_where_it_can_be_told(told: tuple
     assert (found[58:66, 60:66] == middle).all()
 
 
-@pytest.mark.parametrize("method", ["blur", "pixelate", "mask", "fixed-blur", "fixed-pixelate", "cfa"])
+@pytest.mark.parametrize("method", ["blur", "pixelate", "mask", "inpaint", "fixed-blur", "fixed-pixelate", "cfa"])
 def test_a_cover_changes_its_box_alone_and_is_a_copy(method: str) -> None:
     before, box = IMAGE.copy(), face_at(60, 60, 50).box
-    covered = cover_of(AnonymizeSettings.model_validate({"method": method}))(IMAGE, box)
+    covered = cover_of(AnonymizeSettings.model_validate({"method": method}))(IMAGE, box, [box])
     assert np.array_equal(IMAGE, before)
     assert (covered[40:80, 40:80] != IMAGE[40:80, 40:80]).mean() > 0.9
     assert np.array_equal(covered[:, 150:], IMAGE[:, 150:])

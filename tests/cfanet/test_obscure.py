@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from cfanet.errors import InputError
-from cfanet.obscure import CORE_MARGIN, MAX_BLOCKS, ObscureKind, obscure, obscured_region
+from cfanet.obscure import CORE_MARGIN, MASK_GREY, MAX_BLOCKS, ObscureKind, obscure, obscured_region
 from cfanet.records import Box, ImageArray
 
-KINDS: tuple[ObscureKind, ...] = ("blur", "pixelate", "mask")
+KINDS: tuple[ObscureKind, ...] = ("blur", "pixelate", "mask", "inpaint")
 BOX: Box = (60.0, 40.0, 120.0, 116.0)
 
 
@@ -71,6 +71,29 @@ def test_the_mask_is_a_constant() -> None:
     masked = obscure(noise(1), BOX, "mask")[rows, columns]
     assert len(np.unique(masked)) == 1
     assert np.array_equal(masked, obscure(noise(2), BOX, "mask")[rows, columns])
+
+
+def test_what_is_filled_in_depends_on_the_surroundings_alone() -> None:
+    neighbour: Box = (130.0, 60.0, 170.0, 110.0)
+    first, second = noise(1), noise(1)
+    for box in (BOX, neighbour):
+        left, top, right, bottom = obscured_region(box, 200, 160)
+        second[top:bottom, left:right] = noise(2)[top:bottom, left:right]
+    rows, columns = core(BOX)
+    filled = obscure(first, BOX, "inpaint", [neighbour])[rows, columns]
+    assert filled.std() > 0 and np.array_equal(filled, obscure(second, BOX, "inpaint", [neighbour])[rows, columns])
+    surrounded = first.copy()
+    left, top, right, bottom = obscured_region(BOX, 200, 160)
+    surrounded[:top] = surrounded[bottom:] = 0
+    surrounded[:, :left] = surrounded[:, right:] = 0
+    assert not obscure(surrounded, BOX, "inpaint")[rows, columns].any()
+
+
+def test_a_fill_that_would_leave_what_was_there_is_grey() -> None:
+    wall = np.full((160, 200, 3), 60, np.uint8)
+    rows, columns = core(BOX)
+    assert (obscure(wall, BOX, "inpaint")[rows, columns] == MASK_GREY).all()
+    assert (obscure(noise(), (-50.0, -50.0, 500.0, 500.0), "inpaint") == MASK_GREY).all(), "nothing surrounds it"
 
 
 @pytest.mark.parametrize("side", [12, 40, 97, 300])

@@ -158,4 +158,4 @@ def test_a_face_without_an_identity_is_obscured(anonymizer: Anonymizer) -> None:
     (frame,) = clip(1)
     result = VideoAnonymizer(anonymizer, SETTINGS).render(frame, "clip:0", placed, {0: Chosen("s", (), "why")}, {})
     assert result.status is ImageStatus.OBSCURED and result.faces[0].detail == "why"
-    assert result.image is not None and np.unique(result.image[45:55, 55:65]).tolist() == [128]
+    assert result.image is not None and np.ptp(result.image[45:55, 55:65].astype(int)) < 30, "no noise is left of it"
