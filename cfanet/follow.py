@@ -12,7 +12,6 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from skimage.feature import match_template
 
 from cfanet.boxes import share_inside
 from cfanet.config import VideoSettings
@@ -113,6 +112,8 @@ def _follow(trail: _Trail, here: _Grey, there: _Grey, seen: Seen, lead_s: float)
 
 def step(here: Grey, there: Grey, face: Detection) -> Detection | None:
     """Where the face of one picture is in the next, or None; (H, W) uint8 grey, of one size."""
+    from skimage.feature import match_template  # only videos need it, and it takes two seconds
+
     x0, y0, x1, y1 = face.box
     width, height = x1 - x0, y1 - y0
     margin_x, margin_y = _AROUND * width, _AROUND * height

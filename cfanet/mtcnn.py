@@ -13,11 +13,10 @@ from typing import cast
 
 import numpy as np
 import torch
-from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
-from facenet_pytorch.models.utils.detect_face import nms_numpy
 from torch import Tensor, nn
-from torchvision.ops import batched_nms, nms
 
+from cfanet.mtcnn_networks import onet, pnet, rnet
+from cfanet.nms import nms, nms_by_group, nms_of_smaller
 from cfanet.records import Box, Detection, Excused, ImageArray
 
 _WINDOW = 12  # pixels that P-Net looks at, every _STRIDE pixels
@@ -66,9 +65,8 @@ class Cascade:
     def __init__(self, device: torch.device | str = "cpu") -> None:
         """Load the networks, which come with facenet-pytorch."""
         self._device = torch.device(device)
-        self._pnet, self._rnet, self._onet = (
-            _quick(network()).to(self._device).eval() for network in (PNet, RNet, ONet)
-        )
+        self._pnet, self._rnet, self._onet = (network().to(self._device) for network in (pnet, rnet, onet))
+        self._pnet.pool1 = _Maximum(2)  # the others keep torch's: in the layout that they are given it is quick
         for network in (self._rnet, self._onet):
             network.to(memory_format=torch.channels_last)
 
@@ -89,7 +87,7 @@ class Cascade:
         found = self._propose(sums, levels, floor)
         if excused is not None and len(found.squares):
             found.wanted = ~torch.from_numpy(excused(found.squares.cpu().numpy())).to(self._device)
-        alone = batched_nms(found.boxes, found.p_score, found.level, 0.5)
+        alone = nms_by_group(found.boxes, found.p_score, found.level, 0.5)
         picked = []
         for search, own in zip(searches, of_search, strict=True):
             mine = alone[own.to(self._device)[found.level[alone]] & (found.p_score[alone] >= search.thresholds[0])]
@@ -149,7 +147,7 @@ class Cascade:
         for mine, search in zip(picked, searches, strict=True):
             passed = mine[found.o_score[mine] > search.thresholds[2]]
             values = [t[passed].cpu().numpy() for t in (found.faces, found.o_score, found.points)]
-            keep = nms_numpy(values[0], values[1], 0.7, "Min") if len(passed) else ()
+            keep = nms_of_smaller(values[0], values[1], 0.7)
             results.append([_detection(*(value[k] for value in values)) for k in keep])
         return results
 
@@ -219,13 +217,6 @@ class _Maximum(nn.Module):
             for piece in pieces[1:]:
                 x = torch.maximum(x, piece)
         return x
-
-
-def _quick(network: nn.Module) -> nn.Module:
-    """P-Net without torch's pooling; the others stay, because in the layout that they are given theirs is quick."""
-    if isinstance(network, PNet):
-        network.pool1 = _Maximum(2)
-    return network
 
 
 def _levels(searches: Sequence[Search], height: int, width: int) -> tuple[list[float], list[Tensor]]:
