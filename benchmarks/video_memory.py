@@ -35,19 +35,27 @@ from tests.jobs.fakes import FakeAnonymizer, FakeRecognizer, FakeTools, picture
 _RATE = 25  # frames a second
 _FACES = 2
 _DIM = 512
+_NOISE = 0.005  # of each number: two vectors of one face have a cosine of 0.99
 _STAGES = ("enrol", "anonymize", "audit")
 _STAGE = "import sys; from benchmarks.video_memory import run_stage; run_stage(sys.argv[1], sys.argv[2])"
 
 
 class FakeWideRecognizer(FakeRecognizer):
-    """Vectors of the size of a real recognizer's."""
+    """Vectors of the size of a real recognizer's, and like them never twice the same."""
 
     dim = _DIM
 
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._noise = np.random.default_rng(0)
+
     def embed(self, images: Sequence[ImageArray], landmarks: Sequence[Landmarks]) -> Embeddings:
-        """The fake's, and zeros."""
+        """The fake's with a little noise."""
         found = super().embed(images, landmarks)
-        return np.pad(found, ((0, 0), (0, _DIM - found.shape[1])))
+        wide = np.pad(found, ((0, 0), (0, _DIM - found.shape[1])))
+        wide += self._noise.normal(0.0, _NOISE, wide.shape).astype(np.float32)
+        wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+        return wide
 
 
 class FakeWideTools(FakeTools):
