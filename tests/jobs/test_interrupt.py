@@ -23,7 +23,7 @@ from jobs.storage import LocalStorage
 from jobs.tools import PictureAnonymizer
 from tests.jobs.fakes import FakeAnonymizer, FakeTools, encoded, folder_digest, read_tar, write_tar
 
-_SHARDS, _PICTURES = 8, 6
+_SHARDS, _PICTURES = 6, 4
 _SCRIPT = """
 import io, sys
 from rich.console import Console
@@ -31,7 +31,7 @@ from jobs.config import load_config
 from jobs.progress import Progress
 from jobs.release import release
 from tests.jobs.test_interrupt import FakeSlowTools
-values = {"source.uri": sys.argv[1], "destination.uri": sys.argv[2], "run.key_file": sys.argv[3], "run.workers": 2}
+values = {"source.uri": sys.argv[1], "destination.uri": sys.argv[2], "run.key_file": sys.argv[3], "run.workers": int(sys.argv[4])}
 release(load_config(None, (), values), Progress(Console(file=io.StringIO())), FakeSlowTools)
 """
 
@@ -83,7 +83,7 @@ def test_killed_in_the_middle(
     key = tmp_path / "key"
     key.write_bytes(b"0123456789abcdef")
     released = LocalStorage(tmp_path / "released")
-    command = [sys.executable, "-c", _SCRIPT, str(source), str(released.root), str(key)]
+    command = [sys.executable, "-c", _SCRIPT, str(source), str(released.root), str(key), "2"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(command, env=environment) as process, _killed_at_the_end(process):
         deadline = time.monotonic() + 240

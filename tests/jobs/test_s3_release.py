@@ -156,7 +156,7 @@ def test_a_killed_driver_leaves_whole_objects_and_is_finished_by_another(
     dataset: Path, bucket: Bucket, key: str, make_config: Make, quiet: Progress, tmp_path: Path, inline: None
 ) -> None:
     uri = f"s3://{bucket.name}"
-    command = [sys.executable, "-c", _SCRIPT, f"{uri}/in", f"{uri}/out", key]
+    command = [sys.executable, "-c", _SCRIPT, f"{uri}/in", f"{uri}/out", key, "1"]
     logs = tempfile.mkdtemp(prefix="rj", dir="/tmp")  # short: Ray puts sockets there
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "RAY_TMPDIR": logs}
     with subprocess.Popen(command, env=environment) as process, _killed_at_the_end(process):

@@ -23,7 +23,7 @@ from PIL import Image
 from jobs.status import status
 from tests.jobs.fakes import read_tar, write_tar
 
-_SHARDS, _PICTURES = 6, 12
+_SHARDS, _PICTURES = 4, 6
 _ROOT = Path(__file__).parents[2]
 _BIN = Path(sys.executable).parent
 _ENVIRONMENT = {

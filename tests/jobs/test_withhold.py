@@ -111,7 +111,7 @@ def test_a_picture_that_kills_its_process_costs_its_shard_alone(
 ) -> None:
     for shard in range(3):
         write_tar(source / f"{shard}.tar", [(f"{shard}.png", encoded([KILLER if shard == 1 else 2]))])
-    config = make_config(run__workers=2, run__max_task_retries=1, run__max_withheld=0.5)
+    config = make_config(run__workers=1, run__max_task_retries=1, run__max_withheld=0.5)
     outcome = release(config, quiet, FakeTools)
     outcome.raise_for_status()
     assert outcome.run.withheld_shards == ["1"]
