@@ -31,7 +31,8 @@ from jobs.config import load_config
 from jobs.progress import Progress
 from jobs.release import release
 from tests.jobs.test_interrupt import FakeSlowTools
-values = {"source.uri": sys.argv[1], "destination.uri": sys.argv[2], "run.key_file": sys.argv[3], "run.workers": int(sys.argv[4])}
+source, destination, key, workers = sys.argv[1:]
+values = {"source.uri": source, "destination.uri": destination, "run.key_file": key, "run.workers": int(workers)}
 release(load_config(None, (), values), Progress(Console(file=io.StringIO())), FakeSlowTools)
 """
 
