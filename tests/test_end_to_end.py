@@ -20,6 +20,7 @@ from jobs.progress import Progress
 from jobs.release import Outcome, release
 from tests.cfanet.portraits import eileen_collins, grace_hopper, no_face, side_by_side
 
+pytestmark = pytest.mark.ray
 HOPPER = Image.fromarray(grace_hopper()[60:380, 90:410]).resize((200, 200), Image.Resampling.LANCZOS)
 COLLINS = Image.fromarray(eileen_collins()[0:240, 120:330]).resize((200, 200), Image.Resampling.LANCZOS)
 

@@ -35,6 +35,7 @@ def people(tmp_path: Path) -> Path:
     return tmp_path / "people"
 
 
+@pytest.mark.ray
 def test_a_folder_of_people_becomes_training_data(
     people: Path, guide: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,7 @@ from jobs.worker import JobContext
 from tests.jobs.fakes import FakeTools, encoded, folder_digest, write_tar
 from tests.jobs.test_interrupt import FakeSlowTools
 
+pytestmark = pytest.mark.ray
 Make = Callable[..., ReleaseConfig]
 _SHARDS = 8
 _OBJECTS = 80_000_000  # bytes of each node's object store

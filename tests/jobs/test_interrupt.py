@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
+import pytest
 
 from cfanet.records import Detection, ImageArray, ImageResult
 from cfanet.search import References
@@ -71,6 +72,7 @@ def _killed_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
         psutil.wait_procs(started, timeout=10)
 
 
+@pytest.mark.ray
 def test_killed_in_the_middle(
     source: Path,
     tmp_path: Path,

@@ -13,6 +13,7 @@ from jobs.config import ReleaseConfig
 from jobs.pipeline import ray_session, run_stage
 from jobs.worker import JobContext
 
+pytestmark = pytest.mark.ray
 ITEMS = tuple(WorkItem(str(number), "webdataset", (), "") for number in range(6))
 
 

@@ -265,6 +265,7 @@ def test_from_bucket_to_bucket(source: Path, tmp_path: Path, run: Run, monkeypat
         assert json.loads(bucket.get("out/prepared.json"))["sources"] == ["s3://prepare/in"]
 
 
+@pytest.mark.ray
 def test_killed_in_the_middle(source: Path, tmp_path: Path, run: Run) -> None:
     write_shards(source, _SHARDS)
     folder = tmp_path / "released"

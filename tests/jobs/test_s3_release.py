@@ -152,6 +152,7 @@ def _nothing_secret_in(logs: Path) -> None:
     assert SECRET.encode() not in written and ACCESS.encode() not in written
 
 
+@pytest.mark.ray
 def test_a_killed_driver_leaves_whole_objects_and_is_finished_by_another(
     dataset: Path, bucket: Bucket, key: str, make_config: Make, quiet: Progress, tmp_path: Path, inline: None
 ) -> None:

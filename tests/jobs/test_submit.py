@@ -133,6 +133,7 @@ def _values(lines: set[str], *parts: str) -> list[float]:
     return [float(line.rpartition(" ")[2]) for line in lines if all(part in line for part in parts)]
 
 
+@pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_a_submitted_job_is_stopped_and_finished_by_another_one(cluster: tuple[str, str], tmp_path: Path) -> None:
     address, metrics = cluster

@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
+
 from jobs import underway
 from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig
@@ -11,6 +13,7 @@ from jobs.manifest import Counts
 from jobs.pipeline import ray_session, run_stage
 from jobs.worker import JobContext, StageContext
 
+pytestmark = pytest.mark.ray
 Make = Callable[..., ReleaseConfig]
 
 

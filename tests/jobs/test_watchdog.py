@@ -10,6 +10,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 import psutil
+import pytest
 
 from jobs.watchdog import head_answers, watch_until_lost
 
@@ -55,6 +56,7 @@ def test_a_listening_port_answers_and_a_closed_one_does_not() -> None:
     assert not head_answers(address)
 
 
+@pytest.mark.ray
 def test_a_driver_whose_raylet_is_killed_ends_with_a_sentence() -> None:
     root = str(Path(__file__).resolve().parents[2])
     environment = os.environ | {"PYTHONPATH": root}

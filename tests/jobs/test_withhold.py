@@ -106,6 +106,7 @@ def test_storage_and_configuration_are_not_the_shards_fault() -> None:
     assert stages._poison("stage", {"a": blamed["a"]}, 5) == {"a": "bad"}
 
 
+@pytest.mark.ray
 def test_a_picture_that_kills_its_process_costs_its_shard_alone(
     source: Path, tmp_path: Path, make_config: Make, quiet: Progress
 ) -> None:
