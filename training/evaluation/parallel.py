@@ -1,10 +1,12 @@
 """Experiments in processes: each group runs in order in one of them, and all share the cache's file."""
 
+import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,8 +29,21 @@ def run_jobs(jobs: Sequence[Callable[[], T]], workers: int) -> list[T]:
     """Call picklable jobs in `workers` processes, each taking the next one that is left; their values in order."""
     if workers < 2 or len(jobs) < 2:
         return [job() for job in jobs]
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=spawn, initializer=_end_with_the_parent) as pool:
         return list(pool.map(_call, jobs))
+
+
+def _end_with_the_parent() -> None:
+    """A killed parent cannot tell its workers, who would go on unseen for minutes: each watches it."""
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _call(job: Callable[[], T]) -> T:
