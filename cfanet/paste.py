@@ -15,8 +15,8 @@ from cfanet.records import ImageArray
 
 # The face in the aligned crop, as an ellipse in units of its side: brow to chin, cheek to cheek.
 _CENTRE = (0.5, 0.508)
-_RADII = (0.435, 0.45)
-_FEATHER = 0.35  # share of the radius over which the mask fades out; what it is worth: docs/LOG.md
+_RADII = (0.47, 0.485)
+_FEATHER = 0.18  # share of the radius over which the mask fades out
 
 Window = tuple[int, int, int, int]
 """(left, top, right, bottom) whole pixels."""

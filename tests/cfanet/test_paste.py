@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from cfanet.align import Matrix, crop_points, similarity_transform
-from cfanet.paste import _FEATHER, Patch, depth, lies_under, paste, window_of
+from cfanet.paste import Patch, depth, lies_under, paste, window_of
 
 SIZE = 64
 
@@ -63,7 +63,7 @@ def test_every_pixel_inside_two_faces_is_covered_by_one_of_them() -> None:
     one, two = at(120, 100, 100), at(150, 100, 100)
     result = paste(image, [Patch(flat(1.0), one), Patch(flat(1.0), two)])
     window = (0, 0, 300, 200)
-    core = np.minimum(depth(one, SIZE, window), depth(two, SIZE, window)) < 1.0 - _FEATHER
+    core = np.minimum(depth(one, SIZE, window), depth(two, SIZE, window)) < 0.8
     assert core.any()
     assert (result[core] == 255).all(), "no gap of original pixels between neighbours"
 
