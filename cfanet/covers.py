@@ -33,7 +33,8 @@ def compose(image: ImageArray, faces: Sequence[Face], cover: Cover, can_be_told:
     """Put the accepted faces into an (H, W, 3) uint8 RGB picture and cover the others; says of each if it is hidden.
 
     New faces go on top of what was covered; one whose features all lie under new faces is not covered as well. Whoever
-    can be told then is covered whatever lies there.
+    can be told then is covered whatever lies there; what is filled in is mostly grey the second time, because it would
+    leave what the first cover put there.
     """
     patches = [face.patch for face in faces if face.patch is not None]
     failed = [face for face in faces if face.patch is None]

@@ -1,7 +1,7 @@
 """P-Net, R-Net and O-Net (Zhang et al., 2016) with the weights that come with facenet-pytorch.
 
 The package itself is not imported: it imports torchvision, and that torch's compiler, which costs every process seconds
-and hundreds of megabytes and finds no face.
+and over a hundred megabytes and finds no face.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Non-maximum suppression: of boxes that overlap, the one with the highest score stays.
 
 The work is done by torchvision's compiled operator, which is loaded without torchvision itself: importing that imports
-torch's compiler, which costs every process seconds and hundreds of megabytes.
+torch's compiler, which costs every process seconds and over a hundred megabytes.
 """
 
 import importlib

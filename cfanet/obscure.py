@@ -8,8 +8,8 @@ picture; only pixels of that band, all outside the core, are still visible in pa
 - `blur`: the same block means, then a Gaussian of a third of the face's longer side. It is a function of the block
   means alone, so no deconvolution gets more out of it than the (at most 36) colours that `pixelate` shows.
 - `mask`: one constant grey. It says where a face was and how large, and nothing else.
-- `inpaint`: what surrounds the region, carried on smoothly into it. A function of pixels that are still there to be
-  seen, and so it says no more than `mask`; where it would leave nearly what was there, it is that grey.
+- `inpaint`: what surrounds the region, carried on smoothly into it: a function of pixels that are still there to be
+  seen. Where it would leave nearly what was there, it is the mask's grey; this choice is all that the face decides.
 """
 
 import math

@@ -61,6 +61,15 @@ def test_a_filled_cover_takes_nothing_of_a_face_that_is_replaced() -> None:
     assert np.array_equal(found[inside], again[inside]) and found[inside].std() > 0
 
 
+def test_a_filled_cover_lies_on_a_new_face_where_somebody_can_still_be_told() -> None:
+    passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(100, 60, 50), "")
+    found = compose(IMAGE, [passed, failed], cover_of(AnonymizeSettings()), Seen(True))
+    left, top, right, bottom = obscured_region(failed.box, 200, 120)
+    inside = found[top + 10 : bottom - 10, left + 10 : right - 10].astype(int)
+    assert (inside < 255).all(), "the new face does not show"
+    assert inside.std() < 0.3 * IMAGE.std(), "nor what was there"
+
+
 @pytest.mark.parametrize("told", [(False,), (True, False), (True, True)])
 def test_a_face_under_a_new_one_is_covered_only_where_it_can_be_told(told: tuple[bool, ...]) -> None:
     passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(63, 62, 34), "")
