@@ -37,13 +37,16 @@ RING = 0.15  # of the same side: how far from the region pixels are taken to fil
 MIN_CHANGE = 12.0  # grey levels, mean of the region: what is filled more faithfully could count as untouched
 
 
-def obscure(image: ImageArray, box: Box, kind: ObscureKind, others: Sequence[Box] = ()) -> ImageArray:
+def obscure(
+    image: ImageArray, box: Box, kind: ObscureKind, others: Sequence[Box] = (), original: ImageArray | None = None
+) -> ImageArray:
     """Return a copy of the picture in which the face in `box` is obscured beyond recovery.
 
     `image` is (H, W, 3) uint8 RGB and is not changed; `box` is xyxy pixels and may leave the picture, be empty or have
     its corners swapped. A box wholly outside the picture changes nothing. `others` are further faces of the picture:
-    nothing of theirs is carried into this one's place. Raises InputError on an unknown kind, a box that is not finite
-    or an array that is no picture.
+    nothing of theirs is carried into this one's place. `original` is the same picture before anything was done to it,
+    where something was: what is filled in must differ from that, not from what already covers it. Raises InputError on
+    an unknown kind, a box that is not finite or an array that is no picture.
     """
     if kind not in get_args(ObscureKind):
         raise InputError(f'obscurer "{kind}" is unknown: use one of {", ".join(get_args(ObscureKind))}')
@@ -66,7 +69,7 @@ def obscure(image: ImageArray, box: Box, kind: ObscureKind, others: Sequence[Box
             soft = _blocks(region, side, Image.Resampling.BILINEAR)
             cover = np.asarray(soft.filter(ImageFilter.GaussianBlur(side * BLUR_SIGMA)))
         case "inpaint":
-            cover = _filled(image, face, (left, top, right, bottom), others)
+            cover = _filled(image, face, (left, top, right, bottom), others, image if original is None else original)
     weight = _weight(face, (left, top, right, bottom))[..., None]
     blended = weight * cover + (1.0 - weight) * region
     result[top:bottom, left:right] = np.rint(blended).astype(np.uint8)
@@ -83,7 +86,7 @@ def obscured_region(box: Box, width: int, height: int) -> tuple[int, int, int, i
 
 
 def _filled(
-    image: ImageArray, face: Box, region: tuple[int, int, int, int], others: Sequence[Box]
+    image: ImageArray, face: Box, region: tuple[int, int, int, int], others: Sequence[Box], original: ImageArray
 ) -> npt.NDArray[np.float64]:
     """The region (left, top, right, bottom) as its surroundings would have it, (h, w, 3) in [0, 255]."""
     height, width = image.shape[:2]
@@ -94,12 +97,13 @@ def _filled(
     for x0, y0, x1, y1 in (region, *(obscured_region(other, width, height) for other in others)):
         known[max(0, y0 - top) : max(0, y1 - top), max(0, x0 - left) : max(0, x1 - left)] = False
     inner = (slice(region[1] - top, region[3] - top), slice(region[0] - left, region[2] - left))
-    before = image[top:bottom, left:right].astype(np.float64)
+    surroundings = image[top:bottom, left:right].astype(np.float64)
+    before = original[region[1] : region[3], region[0] : region[2]]
     if known.any():
-        filled = inpaint(before, known)[inner]
-        if np.abs(filled - before[inner]).mean() >= MIN_CHANGE:
+        filled = inpaint(surroundings, known)[inner]
+        if np.abs(filled - before).mean() >= MIN_CHANGE:
             return filled
-    return np.full_like(before[inner], MASK_GREY)
+    return np.full(before.shape, float(MASK_GREY))
 
 
 def _face(box: Box) -> Box:

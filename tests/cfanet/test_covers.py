@@ -70,6 +70,26 @@ def test_a_filled_cover_lies_on_a_new_face_where_somebody_can_still_be_told() ->
     assert inside.std() < 0.3 * IMAGE.std(), "nor what was there"
 
 
+def test_a_cover_laid_again_is_filled_like_the_first() -> None:
+    passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(114, 60, 50), "")
+    fill = cover_of(AnonymizeSettings())
+    once = compose(IMAGE, [passed, failed], fill, Seen(False))
+    again = compose(IMAGE, [passed, failed], fill, Seen(True))
+    left, top, right, bottom = obscured_region(failed.box, 200, 120)
+    crossed = (once == 255).all(axis=2)[top:bottom, left:right].mean()
+    assert 0 < crossed < 0.1, "a new face lies across a little of the cover"
+    inside = (slice(top + 10, bottom - 10), slice(left + 20, right - 10))
+    assert again[inside].std() > 0
+    assert np.abs(once[inside].astype(int) - again[inside]).mean() < 5
+
+
+def test_nobody_is_looked_for_in_a_cover_that_no_new_face_crosses() -> None:
+    passed, failed = replaced(face_at(40, 60, 40)), Face(0, 1, face_at(150, 60, 50), "")
+    assert passed.patch is not None
+    found = compose(IMAGE, [passed, failed], GREY, Seen())
+    assert np.array_equal(found, paste(GREY(IMAGE, failed.box, [], IMAGE), [passed.patch]))
+
+
 @pytest.mark.parametrize("told", [(False,), (True, False), (True, True)])
 def test_a_face_under_a_new_one_is_covered_only_where_it_can_be_told(told: tuple[bool, ...]) -> None:
     passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(63, 62, 34), "")
@@ -84,7 +104,7 @@ def test_a_face_under_a_new_one_is_covered_only_where_it_can_be_told(told: tuple
 @pytest.mark.parametrize("method", ["blur", "pixelate", "mask", "inpaint", "fixed-blur", "fixed-pixelate", "cfa"])
 def test_a_cover_changes_its_box_alone_and_is_a_copy(method: str) -> None:
     before, box = IMAGE.copy(), face_at(60, 60, 50).box
-    covered = cover_of(AnonymizeSettings.model_validate({"method": method}))(IMAGE, box, [box])
+    covered = cover_of(AnonymizeSettings.model_validate({"method": method}))(IMAGE, box, [box], IMAGE)
     assert np.array_equal(IMAGE, before)
     assert (covered[40:80, 40:80] != IMAGE[40:80, 40:80]).mean() > 0.9
     assert np.array_equal(covered[:, 150:], IMAGE[:, 150:])

@@ -96,6 +96,14 @@ def test_a_fill_that_would_leave_what_was_there_is_grey() -> None:
     assert (obscure(noise(), (-50.0, -50.0, 500.0, 500.0), "inpaint") == MASK_GREY).all(), "nothing surrounds it"
 
 
+def test_a_fill_is_compared_with_what_was_there_before_anything_was_done() -> None:
+    rows, columns = core(BOX)
+    filled = obscure(noise(), BOX, "inpaint")
+    assert (obscure(filled, BOX, "inpaint")[rows, columns] == MASK_GREY).all()
+    again = obscure(filled, BOX, "inpaint", original=noise())
+    assert np.array_equal(again[rows, columns], filled[rows, columns])
+
+
 @pytest.mark.parametrize("side", [12, 40, 97, 300])
 def test_pixelation_leaves_at_most_six_by_six_colours(side: int) -> None:
     image = noise(3, (500, 500))
