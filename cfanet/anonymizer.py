@@ -215,6 +215,7 @@ class Anonymizer:
     ) -> None:
         """Give every face its targets in turn until one passes or none is left."""
         pending = [face for face in faces if not face.refusal]
+        self._restore(pending)
         attempt = 0
         while pending:
             targets = [target(face, attempt) for face in pending]
@@ -229,6 +230,16 @@ class Anonymizer:
                     face.patch = patch
             pending = [face for face in pending if face.patch is None]
 
+    def _restore(self, faces: list[Face]) -> None:
+        """Decode every face as it is, once for all attempts: what no code holds is the difference from it."""
+        network = self._generator().network
+        for start in range(0, len(faces) if network.config.detail else 0, self._batch):
+            batch = faces[start : start + self._batch]
+            content = self._stack([known(face.content)[None] for face in batch])
+            restored = network.decode(content, self._stack([known(face.z_id)[None] for face in batch]))
+            for face, row in zip(batch, restored.float().cpu(), strict=False):
+                face.restored = row[None]
+
     def _decode(self, faces: list[Face], targets: list[Tensor]) -> list[Tensor]:
         """Decode in batches of a fixed size, so that a face's pixels do not depend on how many there are."""
         network = self._generator().network
@@ -240,10 +251,11 @@ class Anonymizer:
             content = self._stack([self._content(*entry)[None] for entry in zip(batch, soft, strict=True)])
             identity = self._stack([known(face.z_id)[None] for face in batch])
             goal = self._stack([target[None] for target in targets[start : start + self._batch]])
-            restored = network.decode(content, identity).float() if network.config.detail else crops
-            for row, softened in enumerate(soft):
-                if softened:  # nothing sharp is carried over
-                    restored[row] = crops[row]
+            own = [  # of a softened look nothing sharp is carried over
+                known(face.crop if softened or face.restored is None else face.restored)
+                for face, softened in zip(batch, soft, strict=True)
+            ]
+            restored = self._stack(own)
             moved = network.move(crops, content, identity, goal, restored).float().cpu()
             made += [crop[None] for crop in moved[: len(batch)]]
         return made

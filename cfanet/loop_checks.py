@@ -43,7 +43,10 @@ class LoopChecks:
         """Let every recognizer see the faces as they were, in (H, W, 3) uint8 RGB pictures."""
         for name, recognizer in self._recognizers.items():
             for face in faces:
-                face.originals[name] = recognizer.embed([images[face.picture]], [face.detection.landmarks])[0]
+                if name == IDENTITY_BRANCH and face.z_id is not None:
+                    face.originals[name] = face.z_id.float().numpy()  # the same crop through the same network
+                else:
+                    face.originals[name] = recognizer.embed([images[face.picture]], [face.detection.landmarks])[0]
 
     def accept(self, face: Face, patch: Patch, original: ImageArray) -> bool:
         """Whether a new face may stay in its (H, W, 3) uint8 RGB picture; the comparisons are kept with the face.
