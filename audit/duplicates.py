@@ -7,11 +7,14 @@ Crops that cut away more than a margin, turns and mirrored copies have another h
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet as pq
 from PIL import Image
 
+from audit.gallery import shard_paths
 from audit.records import EnrolledPicture
 from cfanet.records import Box, ImageArray
 
@@ -61,6 +64,18 @@ def fine_correlation(first: bytes, second: bytes, side: int = _SIDE) -> float:
     return float((a * b).mean() / (a.std() * b.std()))
 
 
+def read_fingerprints(gallery_dir: Path) -> list[tuple[str, str, int]]:
+    """Shard, sample key and perceptual hash of every picture that shows a face."""
+    root, found = gallery_dir / "shards", []
+    for path in shard_paths(gallery_dir):
+        if "fingerprint" not in pq.read_schema(path).names:
+            continue
+        shard = path.relative_to(root).as_posix().removesuffix(".parquet")
+        rows = pq.read_table(path, columns=["sample_key", "face_index", "fingerprint"]).to_pylist()
+        found += [(shard, r["sample_key"], r["fingerprint"]) for r in rows if r["face_index"] == 0]
+    return found
+
+
 class Originals:
     """Fingerprints of all originals with faces; their patches are read when they are needed."""
 
@@ -71,7 +86,7 @@ class Originals:
         correlation: float,
         left_correlation: float = 0.96,
     ) -> None:
-        """Search the pictures of `audit.gallery.read_fingerprints`; `read` fetches an enrolled shard by name.
+        """Search the pictures of `read_fingerprints`; `read` fetches an enrolled shard by name.
 
         Faces from `correlation` on are the same pixels; in their own picture from `left_correlation` on.
         """

@@ -76,6 +76,11 @@ class Enroller:
         self._recognizers = dict(recognizers)
         self._pseudonyms = pseudonyms
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many numbers a face's vector has, by recognizer."""
+        return {name: recognizer.dim for name, recognizer in self._recognizers.items()}
+
     def enrol(self, originals: Sequence[Original]) -> list[EnrolledPicture]:
         """Enrol pictures, in order. A subject label is given to the largest face; the others are nobody known."""
         found = [list(self._detector.detect(o.pixels) if o.detections is None else o.detections) for o in originals]

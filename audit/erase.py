@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from audit.gallery import NAMES_KEY, NO_FACE, shard_paths
+from audit.gallery import NAMES_KEY, NO_FACE, names_in, shard_paths
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _visit(gallery_dir: Path, who: Who, write: bool) -> Erased:
     for path in shard_paths(gallery_dir):
         keys = pq.read_table(path, columns=["sample_key", "face_index", "subject_id"])
         doomed = _doomed(keys, who)
-        names = _names(path)
+        names = names_in(path)
         if not doomed and not who.names & names:
             continue
         hit = keys.filter(pc.is_in(keys.column("sample_key"), value_set=pa.array(doomed, pa.string())))
@@ -70,10 +70,6 @@ def _doomed(table: pa.Table, who: Who) -> list[str]:
     """Keys of the pictures that go."""
     rows = zip(table.column("sample_key").to_pylist(), table.column("subject_id").to_pylist(), strict=True)
     return sorted({key for key, subject in rows if key in who.pictures or (who.subject and subject == who.subject)})
-
-
-def _names(path: Path) -> frozenset[str]:
-    return frozenset(json.loads((pq.read_schema(path).metadata or {}).get(NAMES_KEY, b"[]")))
 
 
 def _rewrite(path: Path, doomed: Collection[str], names: Collection[str]) -> None:

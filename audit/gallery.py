@@ -7,6 +7,7 @@ Layout of a gallery directory (never inside the released dataset)::
     pseudonyms.key           key of the subject pseudonyms (audit.enrol)
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -102,24 +103,61 @@ class Gallery:
         return by_id, by_subject
 
 
+class ShardDraft:
+    """A shard that is being enrolled: pictures go to the file a few at a time."""
+
+    def __init__(self, file: pq.ParquetWriter, sizes: Mapping[str, int]) -> None:
+        self._file, self._sizes = file, sizes
+        self._waiting: list[EnrolledPicture] = []
+        self.names: set[str] = set()  # keyed hashes of the names of the people in it
+
+    def add(self, pictures: Iterable[EnrolledPicture]) -> None:
+        """Add enrolled pictures, in the order of the source."""
+        for picture in pictures:
+            self._waiting.append(picture)
+            if len(self._waiting) == _ROWS:
+                self._write()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._write()
+        self._file.add_key_value_metadata({NAMES_KEY: json.dumps(sorted(self.names)).encode()})
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        self._file.write_table(_table(self._waiting, self._sizes).replace_schema_metadata(self._file.schema.metadata))
+        self._waiting = []
+
+
+@contextlib.contextmanager
+def new_shard(gallery_dir: Path, shard: str, stamp: ShardStamp, sizes: Mapping[str, int]) -> Iterator[ShardDraft]:
+    """A shard to enrol picture by picture; in the gallery under its name, whole, once the block has ended well.
+
+    `sizes` are those of the embeddings, by recognizer.
+    """
+    path = _shard_path(gallery_dir, shard)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        schema = _table([], sizes).schema.with_metadata({_STAMP: _stamp_bytes(stamp)})
+        with pq.ParquetWriter(unfinished, schema) as file:
+            draft = ShardDraft(file, sizes)
+            yield draft
+            draft.close()
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def write_shard(
     gallery_dir: Path, shard: str, pictures: Sequence[EnrolledPicture], stamp: ShardStamp, names: Iterable[str] = ()
 ) -> None:
     """Store the enrolled pictures of one shard under its name, whole or not at all; `names` are keyed hashes."""
-    path = _shard_path(gallery_dir, shard)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        sizes = {name: len(row) for one in pictures for face in one.faces for name, row in face.embeddings.items()}
-        metadata = {_STAMP: _stamp_bytes(stamp), NAMES_KEY: json.dumps(sorted(names)).encode()}
-        schema = _table([], sizes).schema.with_metadata(metadata)
-        with pq.ParquetWriter(draft, schema) as writer:
-            for start in range(0, len(pictures), _ROWS):
-                some = _table(pictures[start : start + _ROWS], sizes)
-                writer.write_table(some.replace_schema_metadata(metadata))
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    sizes = {name: len(row) for one in pictures for face in one.faces for name, row in face.embeddings.items()}
+    with new_shard(gallery_dir, shard, stamp, sizes) as draft:
+        draft.add(pictures)
+        draft.names.update(names)
 
 
 def has_shard(gallery_dir: Path, shard: str, stamp: ShardStamp) -> bool:
@@ -173,20 +211,13 @@ def read_names(gallery_dir: Path) -> frozenset[str]:
     """Keyed hashes of the names of all enrolled people (audit.names)."""
     found: set[str] = set()
     for path in shard_paths(gallery_dir):
-        found.update(json.loads((pq.read_schema(path).metadata or {}).get(NAMES_KEY, b"[]")))
+        found |= names_in(path)
     return frozenset(found)
 
 
-def read_fingerprints(gallery_dir: Path) -> list[tuple[str, str, int]]:
-    """Shard, sample key and perceptual hash of every picture that shows a face."""
-    root, found = gallery_dir / "shards", []
-    for path in shard_paths(gallery_dir):
-        if "fingerprint" not in pq.read_schema(path).names:
-            continue
-        shard = path.relative_to(root).as_posix().removesuffix(".parquet")
-        rows = pq.read_table(path, columns=["sample_key", "face_index", "fingerprint"]).to_pylist()
-        found += [(shard, r["sample_key"], r["fingerprint"]) for r in rows if r["face_index"] == 0]
-    return found
+def names_in(path: Path) -> frozenset[str]:
+    """Keyed hashes of the names of the people in one shard's file."""
+    return frozenset(json.loads((pq.read_metadata(path).metadata or {}).get(NAMES_KEY, b"[]")))
 
 
 def snapshot_of(gallery_dir: Path) -> Snapshot:

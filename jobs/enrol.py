@@ -1,9 +1,10 @@
 """Enrolment of one work item: find and embed the faces of the originals, into the private gallery."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from audit.enrol import Enroller, Original
-from audit.gallery import ShardStamp, write_shard
+from audit.gallery import ShardStamp, new_shard
 from audit.names import name_hashes
 from audit.records import EnrolledPicture
 from cfanet.errors import PictureError
@@ -42,39 +43,45 @@ class EnrolWorker:
 
     def process(self, item: WorkItem) -> Enrolled:
         """Enrol every decodable picture of the item, and store them under its shard name."""
-        config, clock = self._context.config, Stopwatch()
-        pictures: list[EnrolledPicture] = []
-        names: frozenset[str] = frozenset()
-        undecodable = 0
+        clock = Stopwatch()
+        stamp, sizes = stamp_of(self._context, item), self._enroller.sizes
+        pictures, faces, undecodable = 0, 0, 0
+        with self._gallery.draft(item.shard) as folder, new_shard(folder, item.shard, stamp, sizes) as draft:
+            for enrolled in self._enrolled(item, clock, draft.names):
+                if enrolled is None:  # anonymization withholds what it cannot find in the gallery
+                    undecodable += 1
+                    continue
+                with clock.step("write"):
+                    draft.add([enrolled])
+                pictures, faces = pictures + 1, faces + len(enrolled.faces)
+                self._context.worked(Counts(pictures=1, faces=len(enrolled.faces)))
+        return Enrolled(pictures, faces, undecodable, clock.seconds, peak_memory_bytes())
+
+    def _enrolled(self, item: WorkItem, clock: Stopwatch, names: set[str]) -> Iterator[EnrolledPicture | None]:
+        """Every picture of the item, None for one that cannot be enrolled; `names` gets hashes of people's names."""
+        config = self._context.config
         for sample in codec_for(item.format, config).read(open_storage(config.source.uri), item, wants_labels):
             if isinstance(sample, Refusal):
                 continue  # anonymization reads it again and records it
             label = subject_label(sample, config.source.subject_field)
             labels = group_labels(sample, config.source.label_fields)
-            names |= name_hashes(label, self._pseudonyms)
+            names.update(name_hashes(label, self._pseudonyms))
             with clock.step("decode"):
                 originals = source_pictures(sample, config.anonymize.max_megapixels)
             for original in originals:
                 if original.picture is None:
-                    undecodable += 1
+                    yield None
                     continue
-                with clock.step("embed"):
-                    pixels, key = original.picture.pixels, gallery_id(item, original.id)
-                    face = Original(key, original.sha256, pixels, label, labels=labels)
-                    try:
-                        enrolled = self._enroller.enrol([face])
-                        pictures += enrolled
-                        self._context.worked(Counts(pictures=1, faces=sum(len(one.faces) for one in enrolled)))
-                    except (
-                        PictureError,
-                        ValueError,
-                        RuntimeError,
-                    ):  # not enrolled: anonymization withholds what it cannot find here
-                        undecodable += 1
-        with clock.step("write"), self._gallery.draft(item.shard) as folder:
-            write_shard(folder, item.shard, pictures, stamp_of(self._context, item), names)
-        faces = sum(len(picture.faces) for picture in pictures)
-        return Enrolled(len(pictures), faces, undecodable, clock.seconds, peak_memory_bytes())
+                face = Original(
+                    gallery_id(item, original.id), original.sha256, original.picture.pixels, label, labels=labels
+                )
+                try:
+                    with clock.step("embed"):
+                        (enrolled,) = self._enroller.enrol([face])
+                except (PictureError, ValueError, RuntimeError):
+                    yield None
+                else:
+                    yield enrolled
 
 
 def stamp_of(context: JobContext, item: WorkItem) -> ShardStamp:

@@ -3,8 +3,8 @@
 import tarfile
 from collections.abc import Iterable, Iterator
 
-from audit.duplicates import Originals
-from audit.gallery import read_fingerprints, read_names, read_shard
+from audit.duplicates import Originals, read_fingerprints
+from audit.gallery import read_names, read_shard
 from audit.names import NameFinder
 from audit.records import EnrolledPicture, Finding
 from cfanet.errors import PictureError

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from audit.duplicates import Originals
+from audit.duplicates import Originals, read_fingerprints
 from audit.enrol import Enroller, Original, Pseudonyms
-from audit.gallery import ShardStamp, read_fingerprints, read_shard, write_shard
+from audit.gallery import ShardStamp, read_shard, write_shard
 from audit.records import EnrolledPicture
 from cfanet.records import ImageArray
 from tests.audit.fakes import FakeDetector, FakeRecognizer

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audit.duplicates import read_fingerprints
 from audit.enrol import Pseudonyms
 from audit.erase import Who, erase, find
 from audit.gallery import (
@@ -12,7 +13,6 @@ from audit.gallery import (
     has_shard,
     load,
     load_subjects,
-    read_fingerprints,
     read_names,
     read_shard,
     seal,

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from audit import gallery
@@ -95,6 +96,28 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         gallery.load(tmp_path, "dlib")
     with pytest.raises(InputError, match="not in the gallery"):
         gallery.read_shard(tmp_path, "z.tar")
+
+
+def test_a_shard_enrolled_picture_by_picture_is_there_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery, "_ROWS", 2)
+    pictures, sizes = _pictures("a", 30, 0, 50, 70, 90), dict.fromkeys(("fake", "torchscript:x.pt"), FakeRecognizer().dim)
+    with pytest.raises(KeyboardInterrupt), gallery.new_shard(tmp_path, "s.tar", STAMP, sizes) as draft:
+        draft.add(pictures)
+        raise KeyboardInterrupt
+    assert not list(tmp_path.rglob("*.parquet"))
+    with gallery.new_shard(tmp_path, "s.tar", STAMP, sizes) as draft:
+        for picture in pictures:
+            draft.add([picture])
+            draft.names.add(picture.sample_key)
+        assert not gallery.has_shard(tmp_path, "s.tar", STAMP)
+    assert gallery.has_shard(tmp_path, "s.tar", STAMP)
+    assert [p.sample_key for p in gallery.read_shard(tmp_path, "s.tar")] == [p.sample_key for p in pictures]
+    assert gallery.read_names(tmp_path) == {p.sample_key for p in pictures}
+    gallery.write_shard(tmp_path, "t.tar", pictures, STAMP)
+    for name in ("s", "t"):
+        assert pq.ParquetFile(tmp_path / f"shards/{name}.tar.parquet").num_row_groups == 3
 
 
 @pytest.mark.parametrize("name", ["../a.tar", "/etc/a.tar", ""])
