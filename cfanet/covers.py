@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from cfanet.config import AnonymizeSettings
 from cfanet.face import Face
@@ -34,8 +35,9 @@ def cover_of(settings: AnonymizeSettings) -> Cover:
 def compose(image: ImageArray, faces: Sequence[Face], cover: Cover, can_be_told: CanBeTold) -> ImageArray:
     """Put the accepted faces into an (H, W, 3) uint8 RGB picture and cover the others; says of each if it is hidden.
 
-    New faces go on top of what was covered; one whose features all lie under new faces is not covered as well. Whoever
-    can be told then, because a new face lies across the cover, is covered whatever lies there.
+    New faces go on top of what was covered; one whose features all lie under new faces is not covered as well. Where
+    somebody can be told all the same, because a new face lies across the cover, the cover is laid again: first where
+    they lie deeper in their own face than in a new one, and if they can still be told, everywhere.
     """
     patches = [face.patch for face in faces if face.patch is not None]
     failed = [face for face in faces if face.patch is None]
@@ -58,11 +60,39 @@ def compose(image: ImageArray, faces: Sequence[Face], cover: Cover, can_be_told:
         result = paste(below, patches)
     for face in under:
         face.hidden = face not in covered
-    crossed = [face for face in covered if not _same(below, result, face.box)]
-    for face in crossed:
+    replaced = [face.box for face in faces if face.patch is not None]
+    for face in [face for face in covered if not _same(below, result, face.box)]:
         if can_be_told(face, result):
-            result = cover(result, face.box, boxes, image)
+            whole = cover(result, face.box, boxes, image)
+            part = np.where(_own(face.box, replaced, result)[..., None], whole, result)
+            result = part if _hidden(face, part, replaced, can_be_told) else whole
     return result
+
+
+def _hidden(face: Face, picture: ImageArray, replaced: Sequence[Box], can_be_told: CanBeTold) -> bool:
+    """Whether a cover on a part of a face is enough; where nobody can judge, every feature must lie under it."""
+    if face.crop is not None:
+        return not can_be_told(face, picture)
+    x, y = face.detection.landmarks.astype(np.float64).T
+    own = _depth(x, y, face.box)
+    return all(bool((own <= _depth(x, y, other)).all()) for other in replaced)
+
+
+def _own(box: Box, replaced: Sequence[Box], picture: ImageArray) -> npt.NDArray[np.bool_]:
+    """Where in a picture one lies deeper in the face of `box` than in any of the replaced ones; (H, W)."""
+    y, x = np.ogrid[: picture.shape[0], : picture.shape[1]]
+    own, mine = np.ones(picture.shape[:2], bool), _depth(x + 0.5, y + 0.5, box)
+    for other in replaced:
+        own &= mine <= _depth(x + 0.5, y + 0.5, other)
+    return own
+
+
+def _depth(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], box: Box) -> npt.NDArray[np.float64]:
+    """Distance from the middle of a box, 1 on the ellipse that it holds."""
+    middle_x, middle_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    width, height = max(box[2] - box[0], 1.0) / 2, max(box[3] - box[1], 1.0) / 2
+    depth: npt.NDArray[np.float64] = np.hypot((x - middle_x) / width, (y - middle_y) / height)
+    return depth
 
 
 def _same(one: ImageArray, other: ImageArray, box: Box) -> bool:

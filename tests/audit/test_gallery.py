@@ -102,7 +102,10 @@ def test_a_shard_enrolled_picture_by_picture_is_there_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gallery, "_ROWS", 2)
-    pictures, sizes = _pictures("a", 30, 0, 50, 70, 90), dict.fromkeys(("fake", "torchscript:x.pt"), FakeRecognizer().dim)
+    pictures, sizes = (
+        _pictures("a", 30, 0, 50, 70, 90),
+        dict.fromkeys(("fake", "torchscript:x.pt"), FakeRecognizer().dim),
+    )
     with pytest.raises(KeyboardInterrupt), gallery.new_shard(tmp_path, "s.tar", STAMP, sizes) as draft:
         draft.add(pictures)
         raise KeyboardInterrupt

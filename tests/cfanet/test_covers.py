@@ -42,11 +42,28 @@ def test_a_cover_goes_under_a_new_face_and_hides_all_else() -> None:
     assert not failed.hidden
 
 
-def test_whoever_can_still_be_told_is_covered_whatever_lies_there() -> None:
+def test_where_a_neighbour_can_still_be_told_each_keeps_what_lies_deeper_in_it() -> None:
     passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(100, 60, 50), "")
     found = compose(IMAGE, [passed, failed], GREY, Seen(True))
+    assert (found[50:70, 45:79] == 255).all(), "of two equal faces the border lies in the middle"
+    assert (found[50:70, 81:130] == 128).all()
+
+
+@pytest.mark.parametrize(("x", "told"), [(80, (True,)), (100, (True, True))])
+def test_whoever_is_still_seen_then_is_covered_whatever_lies_there(x: int, told: tuple[bool, ...]) -> None:
+    """A feature of the one at 80 lies in the new face; the other one can be judged, and is."""
+    passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(x, 60, 50), "")
+    failed.crop = None if len(told) == 1 else torch.zeros(1, 3, SIZE, SIZE)
+    found = compose(IMAGE, [passed, failed], GREY, Seen(*told))
     left, top, right, bottom = obscured_region(failed.box, 200, 120)
     assert (found[top + 10 : bottom - 10, left + 10 : right - 10] == 128).all()
+
+
+def test_half_a_cover_is_enough_where_nobody_sees_the_face_then() -> None:
+    passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(85, 60, 50), "")
+    failed.crop = torch.zeros(1, 3, SIZE, SIZE)
+    found = compose(IMAGE, [passed, failed], GREY, Seen(True, False))
+    assert (found[50:70, 45:71] == 255).all() and (found[50:70, 74:115] == 128).all()
 
 
 def test_a_filled_cover_takes_nothing_of_a_face_that_is_replaced() -> None:
@@ -62,7 +79,7 @@ def test_a_filled_cover_takes_nothing_of_a_face_that_is_replaced() -> None:
 
 
 def test_a_filled_cover_lies_on_a_new_face_where_somebody_can_still_be_told() -> None:
-    passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(100, 60, 50), "")
+    passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(80, 60, 50), "")
     found = compose(IMAGE, [passed, failed], cover_of(AnonymizeSettings()), Seen(True))
     left, top, right, bottom = obscured_region(failed.box, 200, 120)
     inside = found[top + 10 : bottom - 10, left + 10 : right - 10].astype(int)
