@@ -61,10 +61,11 @@ def compose(image: ImageArray, faces: Sequence[Face], cover: Cover, can_be_told:
     for face in under:
         face.hidden = face not in covered
     replaced = [face.box for face in faces if face.patch is not None]
+    rows, columns = (places + 0.5 for places in np.ogrid[: image.shape[0], : image.shape[1]])
     for face in [face for face in covered if not _same(below, result, face.box)]:
         if can_be_told(face, result):
             whole = cover(result, face.box, boxes, image)
-            part = np.where(_own(face.box, replaced, result)[..., None], whole, result)
+            part = np.where(_deeper(columns, rows, face.box, replaced)[..., None], whole, result)
             result = part if _hidden(face, part, replaced, can_be_told) else whole
     return result
 
@@ -74,17 +75,16 @@ def _hidden(face: Face, picture: ImageArray, replaced: Sequence[Box], can_be_tol
     if face.crop is not None:
         return not can_be_told(face, picture)
     x, y = face.detection.landmarks.astype(np.float64).T
-    own = _depth(x, y, face.box)
-    return all(bool((own <= _depth(x, y, other)).all()) for other in replaced)
+    return bool(_deeper(x, y, face.box, replaced).all())
 
 
-def _own(box: Box, replaced: Sequence[Box], picture: ImageArray) -> npt.NDArray[np.bool_]:
-    """Where in a picture one lies deeper in the face of `box` than in any of the replaced ones; (H, W)."""
-    y, x = np.ogrid[: picture.shape[0], : picture.shape[1]]
-    own, mine = np.ones(picture.shape[:2], bool), _depth(x + 0.5, y + 0.5, box)
-    for other in replaced:
-        own &= mine <= _depth(x + 0.5, y + 0.5, other)
-    return own
+def _deeper(
+    x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], box: Box, others: Sequence[Box]
+) -> npt.NDArray[np.bool_]:
+    """Which points lie deeper in the face of `box`, or as deep, as in any of the others."""
+    own = _depth(x, y, box)
+    deeper: npt.NDArray[np.bool_] = np.all([own <= _depth(x, y, other) for other in others], axis=0)
+    return deeper
 
 
 def _depth(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], box: Box) -> npt.NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """dlib's face recognition network (ResNet-29) in PyTorch, with the weights of dlib's own file.
 
 The same network and the same vectors; in torch it runs several times faster than in dlib's packages, which are built
-without a BLAS, and on a GPU.
+without a BLAS, and takes a device as other recognizers do.
 """
 
 import re
