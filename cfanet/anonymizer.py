@@ -6,8 +6,9 @@ Fail closed: a face that cannot be processed is never passed through.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -134,7 +135,7 @@ class Anonymizer:
         if self._settings.method == "cfa":
             able = [face for face in faces if targets[face.index]]
             self._encode(able, [image])
-            self._try(able, [image], lambda face, attempt: dict(enumerate(targets[face.index])).get(attempt))
+            self._try(able, [image], lambda face, attempt: targets[face.index][attempt : attempt + 1], moving=True)
         elif self._parts.borrowed is not None:
             able = [face for face in faces if not face.refusal]
             self._borrow(able, [image], [assigned[0].video] if assigned else [name])
@@ -144,13 +145,16 @@ class Anonymizer:
         """Name of the seed of a face or a track in the ledger."""
         return self._parts.key.seed_id(name, index)
 
-    def check_released(self, original: ImageArray, released: ImageArray, result: ImageResult) -> list[Detection]:
+    def check_released(
+        self, original: ImageArray, released: ImageArray, result: ImageResult, moving: bool = False
+    ) -> list[Detection]:
         """Look at what would be released: faces in it that lie in no replaced one, or whose pixels are as they were.
 
-        An empty list means the picture may go. Both pictures (H, W, 3) uint8 RGB of the same size.
+        An empty list means the picture may go. Both pictures (H, W, 3) uint8 RGB of the same size; `moving`: they are
+        frames of a video, whose encoder changes more.
         """
         replaced = [face.box for face in result.faces]
-        return unchanged_faces(self._parts.detector, original, released, replaced)
+        return unchanged_faces(self._parts.detector, original, released, replaced, moving)
 
     def _align(self, faces: list[Face], images: Sequence[ImageArray], size: int) -> list[Face]:
         """The faces that can be replaced, each with its matrix onto a crop of `size` pixels."""
@@ -197,38 +201,43 @@ class Anonymizer:
             if face.detection.score < sure:
                 face.refusal = face.refusal or "too uncertain to be judged"
 
-        def target(face: Face, attempt: int) -> Target | None:
+        def candidates(face: Face, attempt: int) -> list[Target]:
             if attempt >= loop.max_attempts:
-                return None
+                return []
             rng = self._parts.key.generator(ids[face.picture], face.index, attempt)
             angle = angle_of_attempt(loop, self._settings.angle_deg, face.shown)
-            return Target(angle, propose(known(face.z_id), self._generator().spread, angle, rng))
+            return [Target(angle, propose(known(face.z_id), spread, angle, rng)) for _ in range(loop.candidates)]
 
-        self._try(faces, images, target)
+        spread = self._generator().spread
+        self._try(faces, images, candidates)
 
     def _angles(self) -> list[float]:
         loop = self._settings.loop
         return [angle_of_attempt(loop, self._settings.angle_deg, attempt) for attempt in range(loop.max_attempts)]
 
     def _try(
-        self, faces: list[Face], images: Sequence[ImageArray], target: Callable[[Face, int], Target | None]
+        self,
+        faces: list[Face],
+        images: Sequence[ImageArray],
+        candidates: Callable[[Face, int], Sequence[Target]],
+        moving: bool = False,
     ) -> None:
-        """Give every face its targets in turn until one passes or none is left."""
+        """Give every face the candidates of attempt after attempt until one passes or there are none.
+
+        Of those that pass in an attempt, the one that changes the face least is taken.
+        """
         pending = [face for face in faces if not face.refusal]
         self._restore(pending)
         attempt = 0
         while pending:
-            targets = [target(face, attempt) for face in pending]
-            pending = [face for face, found in zip(pending, targets, strict=True) if found is not None]
-            targets_left = [found for found in targets if found is not None]
-            crops = self._decode(pending, [found.vector for found in targets_left])
+            found = [(face, targets) for face in pending if (targets := candidates(face, attempt))]
+            crops = self._decode([(face, target.vector) for face, targets in found for target in targets])
             attempt += 1
-            for face, found, crop in zip(pending, targets_left, crops, strict=True):
-                face.attempts, face.requested_deg = attempt, found.angle_deg
-                patch = Patch(crop, known(face.matrix))
-                if self._checks.accept(face, patch, images[face.picture]):
-                    face.patch = patch
-            pending = [face for face in pending if face.patch is None]
+            for face, targets in found:
+                face.attempts, face.requested_deg = attempt, targets[0].angle_deg
+                patches = [Patch(next(crops), known(face.matrix)) for _ in targets]
+                face.patch = self._checks.choose(face, patches, images[face.picture], moving)
+            pending = [face for face, _ in found if face.patch is None]
 
     def _restore(self, faces: list[Face]) -> None:
         """Decode every face as it is, once for all attempts: what no code holds is the difference from it."""
@@ -240,25 +249,31 @@ class Anonymizer:
             for face, row in zip(batch, restored.float().cpu(), strict=False):
                 face.restored = row[None]
 
-    def _decode(self, faces: list[Face], targets: list[Tensor]) -> list[Tensor]:
-        """Decode in batches of a fixed size, so that a face's pixels do not depend on how many there are."""
+    def _decode(self, wanted: list[tuple[Face, Tensor]]) -> Iterator[Tensor]:
+        """The crop of each face moved to a target, in batches that do not depend on the other faces."""
         network = self._generator().network
-        made: list[Tensor] = []
-        for start in range(0, len(faces), self._batch):
-            batch = faces[start : start + self._batch]
-            crops = self._stack([known(face.crop) for face in batch])
-            soft = [face.structured >= self._settings.loop.soften_after for face in batch]
-            content = self._stack([self._content(*entry)[None] for entry in zip(batch, soft, strict=True)])
-            identity = self._stack([known(face.z_id)[None] for face in batch])
-            goal = self._stack([target[None] for target in targets[start : start + self._batch]])
+        for batch in self._batches(wanted):
+            crops = self._stack([known(face.crop) for face, _ in batch])
+            soft = [face.structured >= self._settings.loop.soften_after for face, _ in batch]
+            content = self._stack(
+                [self._content(face, softened)[None] for (face, _), softened in zip(batch, soft, strict=True)]
+            )
+            identity = self._stack([known(face.z_id)[None] for face, _ in batch])
+            goal = self._stack([target[None] for _, target in batch])
             own = [  # of a softened look nothing sharp is carried over
                 known(face.crop if softened or face.restored is None else face.restored)
-                for face, softened in zip(batch, soft, strict=True)
+                for (face, _), softened in zip(batch, soft, strict=True)
             ]
             restored = self._stack(own)
             moved = network.move(crops, content, identity, goal, restored).float().cpu()
-            made += [crop[None] for crop in moved[: len(batch)]]
-        return made
+            yield from (crop[None] for crop in moved[: len(batch)])
+
+    def _batches(self, wanted: list[tuple[Face, Tensor]]) -> Iterator[list[tuple[Face, Tensor]]]:
+        """Batches of a fixed size on a GPU; on a CPU, where rounding depends on the size, all that one face wants."""
+        if self._batch > 1:
+            yield from (wanted[start : start + self._batch] for start in range(0, len(wanted), self._batch))
+        else:
+            yield from (list(several) for _, several in groupby(wanted, key=lambda entry: id(entry[0])))
 
     def _content(self, face: Face, soft: bool) -> Tensor:
         """What is kept of a face: its content, or that of its softened crop, which holds less of its fine structure."""
@@ -311,7 +326,7 @@ class Anonymizer:
 
     @property
     def _batch(self) -> int:
-        # On a CPU batching gains nothing and rounding would depend on it; on a GPU the last batch is filled up.
+        # On a CPU rounding depends on the size of a batch and little is gained; on a GPU the last one is filled up.
         return 1 if self._parts.device == "cpu" else _GPU_BATCH
 
     def _stack(self, rows: list[Tensor]) -> Tensor:

@@ -62,6 +62,12 @@ class LoopSettings(Section):
         "softened look at it",
     )
     gallery: bool = Field(True, description="also check each new face against every original of the dataset")
+    candidates: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="new faces made at each attempt in pictures; of those that pass, the least changed is taken",
+    )
     max_attempts: int = Field(12, ge=1, le=64, description="attempts per face before it is obscured or withheld")
     angle_step_deg: float = Field(
         5.0, ge=0.0, le=90.0, description="further away after an attempt that showed the original"
@@ -109,7 +115,7 @@ class AnonymizeSettings(Section):
         description="per_subject: of one video, tracks that look like one person get one new face; pseudonymisation",
     )
     generator: str = Field("default", description='"default" or the path of a .safetensors generator')
-    angle_deg: float = Field(95.0, ge=0.0, le=180.0, description="angle between the original and the new identity")
+    angle_deg: float = Field(98.0, ge=0.0, le=180.0, description="angle between the original and the new identity")
     min_replace_px: float = Field(
         32.0, ge=0.0, description="narrower faces are obscured: recognizers cannot tell whether a new one passes"
     )

@@ -48,23 +48,28 @@ class LoopChecks:
                 else:
                     face.originals[name] = recognizer.embed([images[face.picture]], [face.detection.landmarks])[0]
 
-    def accept(self, face: Face, patch: Patch, original: ImageArray) -> bool:
-        """Whether a new face may stay in its (H, W, 3) uint8 RGB picture; the comparisons are kept with the face.
+    def choose(self, face: Face, patches: Sequence[Patch], original: ImageArray, moving: bool = False) -> Patch | None:
+        """Of one attempt's new faces the one that changes its (H, W, 3) uint8 RGB picture least and may stay, if any.
 
-        Counts the attempts of a face in which its original still shows, and those that show its fine structure. Another
-        one is then tried further away; a face that only resembles somebody of the gallery is as far as it must be, and
-        goes another way.
+        The comparisons of the last that was looked at are kept with the face. Counts the attempts of which every face
+        showed the original, and those that showed its fine structure every time: what follows is then tried further
+        away. Faces that only resemble somebody of the gallery are as far as they must be, and go another way. `moving`:
+        the picture is a frame of a video.
         """
-        candidate = paste(original, [patch])
-        self._compare(face, candidate)
-        structured = structure_correlation(known(face.crop), patch.crop.clamp(-1, 1)) > self._loop.max_structure
-        away = not (structured or self._seen(face, "mated"))
-        if self._loop.max_structure < 1.0:  # 1 never refuses: an angle of 0 may be asked for
-            away = away and clearly_changed(original, candidate, face.box)
-        if not away:
-            face.shown += 1
-            face.structured += structured
-        return away and not self._seen(face, "gallery")
+        shown = structured = True
+        for patch in sorted(patches, key=lambda patch: _change(face, patch)):
+            candidate = paste(original, [patch])
+            self._compare(face, candidate)
+            same_structure = structure_correlation(known(face.crop), patch.crop.clamp(-1, 1)) > self._loop.max_structure
+            away = not (same_structure or self._seen(face, "mated"))
+            if self._loop.max_structure < 1.0:  # 1 never refuses: an angle of 0 may be asked for
+                away = away and clearly_changed(original, candidate, face.box, moving)
+            if away and not self._seen(face, "gallery"):
+                return patch
+            shown, structured = shown and not away, structured and same_structure
+        face.shown += shown
+        face.structured += shown and structured
+        return None
 
     def can_be_told(self, face: Face, picture: ImageArray) -> bool:
         """Whether a face that did not pass is still to be seen in a finished (H, W, 3) uint8 RGB picture.
@@ -129,3 +134,8 @@ class LoopChecks:
     def _seen(self, face: Face, kind: str) -> bool:
         """Whether a comparison of that kind reached its threshold."""
         return any(c.kind == kind and c.similarity >= c.threshold - self._loop.margin for c in face.comparisons)
+
+
+def _change(face: Face, patch: Patch) -> float:
+    """Mean absolute difference of a new face from the old one, both aligned crops in [-1, 1]."""
+    return float((patch.crop - known(face.crop)).abs().mean())

@@ -7,39 +7,45 @@ import numpy as np
 from cfanet.records import Box, Detection, Detector, ImageArray
 
 _COVERED = 0.5  # share of a found face that must lie in a replaced one to count as the same face
-_UNCHANGED = 4.0  # mean absolute difference, of 255, below which a region is as it was (re-encoding gives 1 to 2)
+_UNCHANGED = 3.2  # mean absolute difference, of 255, below which a region is as it was (re-encoding gives 1 to 2)
+_UNCHANGED_MOVING = 4.0  # the same in frames of videos, which encoders change more
 # Where a region is excused from a close look, with distance from both: the networks may move it a little.
 _SURELY_COVERED = 0.75
-_SURELY_CHANGED = 2 * _UNCHANGED
-_CLEARLY_CHANGED = 1.25 * _UNCHANGED  # of a new face: the last look finds its box a little elsewhere
+_SURELY = 2.0  # times as much
+_CLEARLY = 1.25  # times as much, of a new face: the last look finds its box a little elsewhere
 
 
 def unchanged_faces(
-    detector: Detector, original: ImageArray, released: ImageArray, replaced: Sequence[Box]
+    detector: Detector, original: ImageArray, released: ImageArray, replaced: Sequence[Box], moving: bool = False
 ) -> list[Detection]:
     """Faces of the released picture that lie in no replaced one, or whose pixels are as they were.
 
-    Both pictures (H, W, 3) uint8 RGB of the same size.
+    Both pictures (H, W, 3) uint8 RGB of the same size; `moving`: they are frames of a video.
     """
+    limit = _limit(moving)
     change = _Change(original, released)
 
     def excused(boxes: np.ndarray) -> np.ndarray:
-        hidden: np.ndarray = change.of(boxes) >= _SURELY_CHANGED
+        hidden: np.ndarray = change.of(boxes) >= _SURELY * limit
         return hidden & (_covered(boxes, replaced) >= _SURELY_COVERED)
 
     left: list[Detection] = []
     for found in detector.detect_every(released, excused):
         box = np.array([found.box])
-        if _covered(box, replaced)[0] >= _COVERED and change.of(box)[0] >= _UNCHANGED:
+        if _covered(box, replaced)[0] >= _COVERED and change.of(box)[0] >= limit:
             continue
         if not _covered(box, [other.box for other in left])[0] >= _COVERED:
             left.append(found)
     return left
 
 
-def clearly_changed(original: ImageArray, candidate: ImageArray, box: Box) -> bool:
+def clearly_changed(original: ImageArray, candidate: ImageArray, box: Box, moving: bool = False) -> bool:
     """Whether the last look will see that the face in `box` was replaced; (H, W, 3) uint8 RGB both."""
-    return bool(_Change(original, candidate).of(np.array([box]))[0] >= _CLEARLY_CHANGED)
+    return bool(_Change(original, candidate).of(np.array([box]))[0] >= _CLEARLY * _limit(moving))
+
+
+def _limit(moving: bool) -> float:
+    return _UNCHANGED_MOVING if moving else _UNCHANGED
 
 
 class _Change:

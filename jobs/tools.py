@@ -32,8 +32,10 @@ class PictureAnonymizer(TrackAnonymizer, Protocol):
         """Anonymize (H, W, 3) uint8 RGB pictures; the result of one does not depend on the others."""
         ...
 
-    def check_released(self, original: ImageArray, released: ImageArray, result: ImageResult) -> list[Detection]:
-        """Faces of the released picture whose pixels are unchanged; must be empty."""
+    def check_released(
+        self, original: ImageArray, released: ImageArray, result: ImageResult, moving: bool = False
+    ) -> list[Detection]:
+        """Faces of the released picture, or frame of a video, whose pixels are unchanged; must be empty."""
         ...
 
 

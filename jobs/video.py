@@ -144,7 +144,7 @@ class VideoRelease:
                 result, digest = attempt.results[before.number], _digest(after)
                 new = before.number not in clean
                 if clean.get(before.number) != digest:
-                    left = self._anonymizer.check_released(before.pixels, after.pixels, result)
+                    left = self._anonymizer.check_released(before.pixels, after.pixels, result, moving=True)
                     if left:
                         attempt.left[before.number] = left
                     else:

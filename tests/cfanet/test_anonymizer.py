@@ -18,6 +18,7 @@ from tests.cfanet.tiny import FakeDetector, FakeRecognizer, face_at, noise, tiny
 
 KEY = SeedKey(b"0123456789abcdef0123456789abcdef")
 FACES = [face_at(60, 60, 50), face_at(150, 60, 40)]
+ONE = {"loop": {"candidates": 1}}  # a new face at each attempt
 PASS = {"loop": {"threshold": 0.99, "margin": 0.0}}  # random weights hardly move identity: let nearly all pass
 
 
@@ -75,7 +76,7 @@ def test_the_same_key_repeats_and_another_key_gives_other_faces() -> None:
 
 def test_the_loop_goes_on_until_a_face_passes_and_says_how_it_went() -> None:
     recognizer = FakeRecognizer([0.9, 0.6, 0.2])
-    (result,) = build({}, {"fake": recognizer}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
+    (result,) = build(ONE, {"fake": recognizer}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
     (face,) = result.faces
     assert (face.attempts, face.requested_angle_deg) == (
         3,
@@ -87,9 +88,27 @@ def test_the_loop_goes_on_until_a_face_passes_and_says_how_it_went() -> None:
     assert comparison.angle_deg == pytest.approx(np.degrees(np.arccos(0.2)), abs=1e-3)
 
 
+def test_the_faces_of_an_attempt_are_looked_at_before_another_one_goes_further() -> None:
+    recognizer = FakeRecognizer([0.9, 0.6, 0.9, 0.2])
+    (result,) = build({"loop": {"candidates": 3}}, {"fake": recognizer}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
+    (face,) = result.faces
+    assert face.attempts == 2, "three that show the original, and the first of the next three does not"
+    assert face.requested_angle_deg == AnonymizeSettings().angle_deg + AnonymizeSettings().loop.angle_step_deg
+
+
+def test_of_several_new_faces_one_is_taken_that_changes_the_picture_less() -> None:
+    def change(candidates: int) -> float:
+        image, settings = noise(120, 200), {"loop": {"candidates": candidates}}
+        (result,) = build(settings, {"fake": FakeRecognizer([0.0])}, faces=FACES[:1]).run([image], ["a"])
+        assert result.image is not None
+        return float(np.abs(result.image.astype(float) - image).mean())
+
+    assert change(8) < change(1)
+
+
 def test_the_margin_keeps_faces_clear_of_the_threshold() -> None:
     recognizer = FakeRecognizer([0.49, 0.3])
-    (result,) = build({}, {"fake": recognizer}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
+    (result,) = build(ONE, {"fake": recognizer}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
     assert result.faces[0].attempts == 2, "0.49 is below 0.5, but not by the margin"
 
 
@@ -160,7 +179,7 @@ def _across(second: Detection, *answers: float) -> tuple[ImageArray, FaceRecord,
 
     `answers`: what is seen of the second in the finished picture.
     """
-    image, settings = noise(120, 200), {"loop": {"max_attempts": 1}, "obscurer": "mask"}
+    image, settings = noise(120, 200), {"loop": {"max_attempts": 1, "candidates": 1}, "obscurer": "mask"}
     first = face_at(60, 60, 50)
     seen = FakeByFace({60.0: [0.0], float(second.landmarks[2, 0]): [0.9, *answers]})
     (both,) = build(settings, {"fake": seen}, faces=[first, second]).run([image], ["a"])
@@ -246,7 +265,7 @@ def test_a_face_that_never_passes_is_never_passed_through(on_failure: str) -> No
 def test_a_new_face_like_someone_in_the_gallery_does_not_pass() -> None:
     gallery = References(("other#0",), np.array([[0.2, np.sqrt(1 - 0.04)]], dtype=np.float32))
     recognizer = FakeRecognizer([0.2, 0.2, -0.9])
-    (result,) = build({}, {"fake": recognizer}, {"fake": gallery}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
+    (result,) = build(ONE, {"fake": recognizer}, {"fake": gallery}, faces=FACES[:1]).run([noise(120, 200)], ["a"])
     (face,) = result.faces
     assert face.attempts == 3, "0.2 is far from the original, but is the gallery's person exactly"
     assert face.requested_angle_deg == AnonymizeSettings().angle_deg, (

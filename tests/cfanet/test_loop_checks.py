@@ -44,11 +44,45 @@ def checks(recognizer: Recognizer, references: References | None = None, **loop:
     return ready, face
 
 
+def patch(face: Face, seed: int = 0, change: float = 1.0) -> Patch:
+    """A new face without any structure of the old one, mixed with it: `change` of 1 is nothing but new."""
+    assert face.matrix is not None and face.crop is not None
+    new = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return Patch(face.crop.lerp(new, change), face.matrix)
+
+
 def accepts(checks: LoopChecks, face: Face) -> bool:
     """Whether a new face without any structure of the old one is accepted."""
-    assert face.matrix is not None
-    rng = torch.Generator().manual_seed(0)
-    return checks.accept(face, Patch(torch.rand(1, 3, SIZE, SIZE, generator=rng) * 2 - 1, face.matrix), IMAGE)
+    return checks.choose(face, [patch(face)], IMAGE) is not None
+
+
+def test_of_the_faces_that_pass_the_one_that_changes_least_is_taken() -> None:
+    ready, face = checks(Graded([0.0]))
+    several = [patch(face, 1, 0.9), patch(face, 2, 0.7), patch(face, 3, 1.0)]
+    assert ready.choose(face, several, IMAGE) is several[1]
+    ready, face = checks(Graded([0.9, 0.0]))
+    assert ready.choose(face, several, IMAGE) is several[0], "the original was seen in the one that changed least"
+    assert [c.similarity for c in face.comparisons] == [pytest.approx(0.0, abs=1e-6)]
+    assert face.shown == 0, "one of them was far enough"
+
+
+def test_an_attempt_shows_the_original_where_every_one_of_its_faces_does() -> None:
+    gallery = References(("other#0",), np.array([[0.0, 1.0]], dtype=np.float32))
+    ready, face = checks(Graded([0.9, 0.8, 0.9, 0.0]), gallery)
+    assert ready.choose(face, [patch(face, 1), patch(face, 2)], IMAGE) is None
+    assert (face.shown, face.structured) == (1, 0)
+    assert ready.choose(face, [patch(face, 1), patch(face, 2)], IMAGE) is None
+    assert (face.shown, face.structured) == (1, 0), "the last one is the gallery's person, but not the original"
+
+
+def test_an_attempt_shows_structure_where_every_one_of_its_faces_does() -> None:
+    ready, face = checks(Graded([0.0]))
+    still = patch(face, 1, 0.0)
+    assert ready.choose(face, [still, still], IMAGE) is None
+    assert (face.shown, face.structured) == (1, 1)
+    ready, face = checks(Graded([0.9]))
+    assert ready.choose(face, [still, patch(face, 1)], IMAGE) is None
+    assert (face.shown, face.structured) == (1, 0)
 
 
 def test_the_original_is_judged_more_strictly_than_the_gallery() -> None:

@@ -76,9 +76,12 @@ def test_a_face_left_beside_a_replaced_one_is_seen_by_the_real_detector() -> Non
             assert any(abs(f.box[0] - kept.box[0]) < 5 and abs(f.box[1] - kept.box[1]) < 5 for f in left)
 
 
-def test_a_new_face_must_differ_by_more_than_the_last_look_asks_for() -> None:
-    original = np.full((100, 100, 3), 120, np.uint8)
-    for levels, clear in ((0, False), (4, False), (5, True), (40, True)):
+@pytest.mark.parametrize(("moving", "clear_from"), [(False, 4), (True, 5)])
+def test_a_new_face_must_differ_by_more_than_the_last_look_asks_for(moving: bool, clear_from: int) -> None:
+    original, box = np.full((100, 100, 3), 120, np.uint8), (20.0, 20.0, 60.0, 60.0)
+    detector = FakeAskingDetector([face_at(40, 40, 40)])
+    for levels in (0, 2, clear_from - 1, clear_from, 40):
         candidate = original.copy()
         candidate[20:60, 20:60] += np.uint8(levels)
-        assert clearly_changed(original, candidate, (20.0, 20.0, 60.0, 60.0)) is clear
+        assert clearly_changed(original, candidate, box, moving) is (levels >= clear_from)
+        assert bool(unchanged_faces(detector, original, candidate, [box], moving)) is (levels < clear_from - 0.9)

@@ -201,7 +201,9 @@ class FakeAnonymizer:
     def seed_id(self, name: str, index: int) -> str:
         return self._key.seed_id(name, index)
 
-    def check_released(self, original: ImageArray, released: ImageArray, result: ImageResult) -> list[Detection]:
+    def check_released(
+        self, original: ImageArray, released: ImageArray, result: ImageResult, moving: bool = False
+    ) -> list[Detection]:
         return FakeDetector(sees_hidden=True).detect(released)
 
 

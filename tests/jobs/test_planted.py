@@ -42,7 +42,9 @@ class FakeLeakyAnonymizer(FakeAnonymizer):
             return result
         return ImageResult(result.id, result.status, result.detail, leak(image, result.image), result.faces)
 
-    def check_released(self, original: ImageArray, released: ImageArray, result: ImageResult) -> list[Detection]:
+    def check_released(
+        self, original: ImageArray, released: ImageArray, result: ImageResult, moving: bool = False
+    ) -> list[Detection]:
         return []  # blind
 
 

@@ -149,7 +149,9 @@ def evaluation_key(seed: int) -> SeedKey:
 
 def without_loop(settings: AnonymizeSettings) -> AnonymizeSettings:
     """The same with the loop off: the first sample at the asked angle is taken, whatever it looks like."""
-    open_loop = LoopSettings(threshold=_NEVER_REFUSED, margin=0.0, max_structure=1.0, gallery=False, max_attempts=1)
+    open_loop = LoopSettings(
+        threshold=_NEVER_REFUSED, margin=0.0, max_structure=1.0, gallery=False, max_attempts=1, candidates=1
+    )
     return settings.model_copy(update={"loop": open_loop})
 
 
