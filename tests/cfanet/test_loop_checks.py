@@ -175,3 +175,19 @@ def test_a_covered_face_whose_structure_shows_can_be_told() -> None:
 def test_a_face_that_cannot_be_judged_counts_as_seen() -> None:
     ready, _ = checks(Graded([0.0]))
     assert ready.can_be_told(Face(0, 0, face_at(60, 60, 50), ""), np.full_like(IMAGE, 128))
+
+
+def test_a_frame_of_a_video_must_change_more_than_a_picture() -> None:
+    flat = np.full_like(IMAGE, 120)
+
+    def least(moving: bool) -> int:
+        """By how many grey levels a new face must differ; of a flat picture no structure can show."""
+        for levels in range(1, 20):
+            ready, face = checks(Graded([0.0]))
+            assert face.matrix is not None
+            face.crop = warp(flat, face.matrix, (SIZE, SIZE))
+            if ready.choose(face, [Patch(face.crop + levels / 127.5, face.matrix)], flat, moving=moving):
+                return levels
+        raise AssertionError("no face passed")
+
+    assert 4 <= least(moving=False) < least(moving=True)
