@@ -13,7 +13,7 @@ from jobs.progress import duration
 from jobs.storage import is_remote, open_storage
 
 _SAMPLES = 64  # read of the first shard that is left to do
-_SECONDS_A_PICTURE = 0.70  # of one core, all stages: 250 px portraits in docs/RESULTS.md; larger pictures take longer
+_SECONDS_A_PICTURE = 1.05  # of one core, all stages: 250 px portraits in docs/RESULTS.md; larger pictures take longer
 _PART_BYTES = 8 * 2**20
 _READS, _WRITES = 12, 10  # requests a shard beside its parts: records, gallery, looking whether it is there
 
