@@ -45,8 +45,9 @@ def test_a_cover_goes_under_a_new_face_and_hides_all_else() -> None:
 def test_where_a_neighbour_can_still_be_told_each_keeps_what_lies_deeper_in_it() -> None:
     passed, failed = replaced(face_at(60, 60, 50)), Face(0, 1, face_at(100, 60, 50), "")
     found = compose(IMAGE, [passed, failed], GREY, Seen(True))
-    assert (found[50:70, 45:79] == 255).all(), "of two equal faces the border lies in the middle"
-    assert (found[50:70, 81:130] == 128).all()
+    assert (found[50:70, 45:70] == 255).all()
+    assert (found[50:70, 70:79] > 128).all(), "its rim is new face and cover, and nothing else"
+    assert (found[50:70, 81:130] == 128).all(), "of two equal faces the border lies in the middle"
 
 
 @pytest.mark.parametrize(("x", "told"), [(80, (True,)), (100, (True, True))])

@@ -63,9 +63,11 @@ def test_every_pixel_inside_two_faces_is_covered_by_one_of_them() -> None:
     one, two = at(120, 100, 100), at(150, 100, 100)
     result = paste(image, [Patch(flat(1.0), one), Patch(flat(1.0), two)])
     window = (0, 0, 300, 200)
-    core = np.minimum(depth(one, SIZE, window), depth(two, SIZE, window)) < 0.8
+    core = np.minimum(depth(one, SIZE, window), depth(two, SIZE, window)) < 0.5
     assert core.any()
     assert (result[core] == 255).all(), "no gap of original pixels between neighbours"
+    alone = [paste(image, [Patch(flat(1.0), matrix)]) for matrix in (one, two)]
+    assert np.array_equal(result, np.maximum(*alone)), "nor more of them than in the rim of either"
 
 
 def test_faces_at_and_beyond_the_border_are_handled() -> None:
