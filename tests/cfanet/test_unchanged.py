@@ -84,4 +84,4 @@ def test_a_new_face_must_differ_by_more_than_the_last_look_asks_for(moving: bool
         candidate = original.copy()
         candidate[20:60, 20:60] += np.uint8(levels)
         assert clearly_changed(original, candidate, box, moving) is (levels >= clear_from)
-        assert bool(unchanged_faces(detector, original, candidate, [box], moving)) is (levels < clear_from - 0.9)
+        assert bool(unchanged_faces(detector, original, candidate, [box], moving)) is (levels < clear_from)
