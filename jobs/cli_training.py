@@ -90,6 +90,12 @@ def train(context: typer.Context) -> None:
 
 
 @app.command(add_help_option=False, context_settings=_PASSED_ON)
+def landmarks(context: typer.Context) -> None:
+    """Teach a landmark network, which keeps expression and pose in training."""
+    _training(context)
+
+
+@app.command(add_help_option=False, context_settings=_PASSED_ON)
 def evaluate(context: typer.Context) -> None:
     """Run the paper's experiments: lfw, quality and others."""
     _training(context)

@@ -2,11 +2,13 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from torch import Tensor
 
 from cfanet.errors import ConfigError
 from cfanet.recognizers import TorchRecognizer, load_recognizer
@@ -17,6 +19,8 @@ from training.evaluation.cli import app as evaluate_app
 from training.export import export_generator
 from training.guide import Guide
 from training.journal import Journal
+from training.landmark_fit import fit_landmarks, load_marked_faces
+from training.landmarks import SIDE, load_landmark_guide, save_landmarks
 from training.loop import Trainer
 from training.measure import measure_generator
 from training.preview import preview
@@ -46,11 +50,35 @@ def train(
         guides = [_guide(spec, settings, own_device) for spec in (settings.guide, *settings.more_guides)]
         faces = split_held_out(load_faces(settings.data, settings.network.resolution))
         sampler = PairSampler(faces[0], settings.schedule)
-        trainer = Trainer(settings, guides, own_device, place)
+        landmarks = load_landmark_guide(settings.landmarks) if settings.landmarks else None
+        trainer = Trainer(settings, guides, own_device, place, landmarks)
         trainer.run(sampler, out, _Listener(trainer, faces, out), minutes, workers)
     if place.first:
         thresholds = export_generator(out / "generator.safetensors", trainer, faces)
         _console.print(f"step {trainer.step}: {out / 'generator.safetensors'}, thresholds {thresholds}")
+
+
+@app.command()
+def landmarks(
+    faces: Annotated[Path, typer.Argument(help="folder written by `cfanet prepare`, with crops of 128 px or more")],
+    points: Annotated[Path, typer.Argument(help=".npz with points on these crops; see docs/training.md")],
+    out: Annotated[Path, typer.Option(help="file to write, for `landmarks` in a training config")],
+    steps: Annotated[int, typer.Option(min=1, help="of 128 faces each")] = 5_000,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
+) -> None:
+    """Teach the network behind the loss `landmarks`, which keeps expression and pose.
+
+    Example: cfanet landmarks faces/ points.npz --out landmarks.safetensors --device cuda
+    """
+    marked = load_marked_faces(faces, points)
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+    def report(step: int, error: float) -> None:
+        _console.print(f"step {step}/{steps}  L1 {error * SIDE:.2f} px of {SIDE}", highlight=False)
+
+    network, error = fit_landmarks(marked, steps, device, report=report)
+    save_landmarks(out, network, marked.measures, error, points.name)
+    _console.print(f"{out}: {marked.points.shape[1]} points, {error * SIDE:.2f} px off on faces held out, of {SIDE}")
 
 
 def _guide(spec: str, settings: TrainingSettings, device: str) -> Guide:
@@ -67,7 +95,7 @@ class _Listener:
         self._trainer, self._held_out, self._spread = trainer, faces[1], real_spread(faces[0])
         self._journal = Journal(out, trainer.settings.schedule.steps, _console)
 
-    def losses(self, step: int, values: dict[str, float]) -> None:
+    def losses(self, step: int, values: Mapping[str, Tensor]) -> None:
         self._journal.losses(step, values)
 
     def measure(self, step: int) -> None:

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -71,6 +71,7 @@ class LossSettings(Section):
     structure: float = Field(0.0, ge=0)  # ours: 1 − SSIM of different-identity pairs, eyes and mouth counted more
     structure_free: float = Field(0.0, ge=0, lt=1)  # so much of it costs nothing in a picture: room for the identity
     eyes: float = Field(6.0, ge=1)  # what the middle of an eye counts in it; the mouth counts 6, the rest of the face 1
+    landmarks: float = Field(0.0, ge=0)  # ours: what expression and pose are made of stays where it is
     identity: float = Field(1.0, ge=0)  # λ_id: Eq. 4
     distil: float = Field(1.0, ge=0)  # weight of Eq. 4's second term, Cos(z_id, R_id)
     distil_swaps: float = Field(2.0, ge=0)  # ours: the same on generated faces; the closed loop looks at those
@@ -121,11 +122,18 @@ class TrainingSettings(Section):
     data: Path  # folder written by `cfanet prepare`
     guide: str  # recognizer used as R_id, as in `cfanet --help`; z_id lives on its sphere
     more_guides: tuple[str, ...] = ()  # further recognizers whose view of a swap must agree: no trick fools them all
+    landmarks: Path | None = None  # landmark network, for the loss of that name
     start: Path | None = None  # generator file to start from, of this resolution or of half of it; None: random weights
     network: NetworkSettings = NetworkSettings.model_validate({})
     losses: LossSettings = LossSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+
+    @model_validator(mode="after")
+    def _landmarks_are_given(self) -> Self:
+        if self.losses.landmarks > 0 and self.landmarks is None:
+            raise ValueError("losses.landmarks needs a landmark network: give landmarks = FILE (`cfanet landmarks`)")
+        return self
 
 
 def load_settings(path: Path) -> TrainingSettings:
@@ -138,5 +146,5 @@ def load_settings(path: Path) -> TrainingSettings:
         raise ConfigError(f"training config {path} is not valid TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
         raise ConfigError(f"training config {path}: {where}: {first['msg']}") from error

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cfanet.networks.generator import Generator
+from cfanet.recognizers import file_digest
 from cfanet.weights import load_generator, save_generator
 from training.data import FaceSet, data_digest, real_spread
 from training.loop import Trainer
@@ -58,6 +59,7 @@ def export_generator(path: Path, trainer: Trainer, faces: tuple[FaceSet, FaceSet
         "start": start.digest if start is not None else "",
         "data": data_digest(settings.data),
         "guides": json.dumps({g.recognizer.name: g.recognizer.digest for g in (trainer.guide, *trainer.more_guides)}),
+        "landmarks": file_digest(settings.landmarks) if settings.landmarks is not None else "",
         "training_faces": str(len(training)),
         "held_out_faces": str(len(held_out)),
         "losses": json.dumps(settings.losses.model_dump(), sort_keys=True),

@@ -12,6 +12,25 @@ from training.input_gradient import with_cheap_gradient
 _SMALLEST_VIEW = 48  # side in pixels below which a crop does not show enough for R_id to know the person
 
 
+class Sight(nn.Module):
+    """The recognizer on given windows of crops; tensors in, a tensor out, so that a GPU can record it."""
+
+    def __init__(self, recognizer: TorchRecognizer) -> None:
+        super().__init__()
+        self._descriptor = recognizer.descriptor
+        self._network = with_cheap_gradient(recognizer.network)
+
+    def forward(self, crops: Tensor, theta: Tensor) -> Tensor:
+        """(N, 3, R, R) in [-1, 1] and `affine_grid`'s (N, 2, 3) → (N, d) float32 unit-norm."""
+        size = (self._descriptor.height, self._descriptor.width)
+        grid = F.affine_grid(theta, [len(crops), 3, *size], align_corners=False)
+        view = F.grid_sample(crops, grid.to(crops.dtype), mode="bilinear", padding_mode="border", align_corners=False)
+        view = view.contiguous(memory_format=torch.channels_last)
+        values = ((view + 1.0) * 127.5 - self._descriptor.mean) / self._descriptor.std
+        # One view instead of the mirrored sum: half the cost, and the shift makes up for what it loses.
+        return F.normalize(self._network(values).float(), dim=-1)
+
+
 class Guide(nn.Module):
     """Frozen R_id on the generator's crops: a fixed sub-window of them is the recognizer's own aligned crop."""
 
@@ -20,7 +39,7 @@ class Guide(nn.Module):
     def __init__(self, recognizer: TorchRecognizer, resolution: int) -> None:
         super().__init__()
         self.recognizer = recognizer
-        self._network = with_cheap_gradient(recognizer.network)
+        self.sight = Sight(recognizer)
         points = np.array(recognizer.descriptor.points, dtype=np.float32)
         inverse = invert(similarity_transform(crop_points(resolution), points))
         # From pixel to grid_sample's coordinates on both sides.
@@ -29,20 +48,16 @@ class Guide(nn.Module):
         to_unit = np.array([[2, 0, 1 - resolution], [0, 2, 1 - resolution]]) / resolution
         full = np.vstack([inverse, [0, 0, 1]])
         self.register_buffer("window", torch.from_numpy(to_unit @ full @ to_pixel).float())
-        self.size = (height, width)
+
+    def shaken(self, crops: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(N, 3, R, R) → crops and windows for `sight`, through random blur, shift, scale and light."""
+        return _shake(crops, self.window.expand(len(crops), 2, 3), rng)
 
     def forward(self, crops: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """(N, 3, R, R) → (N, d) float32 unit-norm; with `rng`, through random blur, shift, scale and light."""
-        theta = self.window.expand(len(crops), 2, 3)
-        if rng is not None:
-            crops, theta = _shake(crops, theta, rng)
-        grid = F.affine_grid(theta, [len(crops), 3, *self.size], align_corners=False)
-        view = F.grid_sample(crops, grid.to(crops.dtype), mode="bilinear", padding_mode="border", align_corners=False)
-        view = view.contiguous(memory_format=torch.channels_last)
-        descriptor = self.recognizer.descriptor
-        values = ((view + 1.0) * 127.5 - descriptor.mean) / descriptor.std
-        # One view instead of the mirrored sum: half the cost, and the shift makes up for what it loses.
-        return F.normalize(self._network(values).float(), dim=-1)
+        """(N, 3, R, R) → (N, d) float32 unit-norm; with `rng`, shaken."""
+        seen = (crops, self.window.expand(len(crops), 2, 3)) if rng is None else self.shaken(crops, rng)
+        embedding: Tensor = self.sight(*seen)
+        return embedding
 
 
 def _shake(crops: Tensor, theta: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:

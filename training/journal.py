@@ -1,9 +1,11 @@
 """What a run tells while it goes on: lines for people, curves and grids for TensorBoard, metrics.jsonl for programs."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from torch import Tensor
 
@@ -18,18 +20,18 @@ class Journal:
 
     def __init__(self, folder: Path, steps: int, console: Console) -> None:
         self._folder, self._steps, self._console = folder, steps, console
-        self._values: dict[str, list[float]] = {}
+        self._values: dict[str, list[Tensor]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self._board = _summary_writer(folder / "tensorboard")
         if self._board is None:
             console.print(f"TensorBoard is not installed (cfanet[train]): curves are in {folder / METRICS_FILE} alone")
 
-    def losses(self, step: int, values: dict[str, float]) -> None:
+    def losses(self, step: int, values: Mapping[str, Tensor]) -> None:
         """Note a step's loss terms; every so often their means go to the console and to TensorBoard."""
         for name, value in values.items():
             self._values.setdefault(name, []).append(value)
         if step % _LINE_EVERY == 0:
-            self._write("loss", step, {name: sum(v) / len(v) for name, v in self._values.items()})
+            self._write("loss", step, {name: float(torch.stack(v).mean()) for name, v in self._values.items()})
             self._values.clear()
 
     def held_out(self, step: int, values: dict[str, float], grid: Tensor) -> None:

@@ -4,23 +4,27 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from cfanet.hypersphere import rotate, slerp, tangent
+from cfanet.hypersphere import slerp
 from cfanet.networks.discriminator import Discriminator, LocalDiscriminator, PatchDiscriminator, random_patches
 from training import losses
 from training.checkpoint import STATE_FILE, load_state, save_state
 from training.config import TrainingSettings
 from training.data import Pairs, PairSampler, pairs_of_steps
 from training.distributed import Place, average_gradients
+from training.graphs import Graphs
 from training.grow import started_generator
 from training.guide import Guide
+from training.landmarks import LandmarkGuide, random_view, under
+from training.making import BranchAlone, Making, Step
 
 log = logging.getLogger(__name__)
 
@@ -28,43 +32,35 @@ log = logging.getLogger(__name__)
 class Report(Protocol):
     """Who listens to a run."""
 
-    def losses(self, step: int, values: dict[str, float]) -> None:
-        """Take the loss terms of the step that was just made."""
+    def losses(self, step: int, values: Mapping[str, Tensor]) -> None:
+        """Take the loss terms of the step that was just made: scalars on the run's device, which need not be done."""
 
     def measure(self, step: int) -> None:
         """Look at the weights: called every so many steps and at the end."""
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """What one forward pass of the generator produced."""
-
-    pairs: Pairs
-    cross: Tensor  # (B, 3, R, R): content of x, identity of y
-    judged: Tensor  # (B,) bool: pairs on which Eq. 4 is computed
-    again: Tensor  # (B,) bool: pairs on which Eq. 8 is
-    restored: Tensor  # (pairs of `again`, 3, R, R): content and identity of x, nothing carried over
-    content: Tensor  # z_con of x
-    as_x: Tensor  # (B, d): the identity that stood for x's; its own z_id or R_id's vector
-    as_y: Tensor  # (B, d): the identity that was asked for, on which the decoder was conditioned
-    asked: Tensor  # (B, d): what R_id is to see in `cross`
-    z_x: Tensor | None  # (B, d), where the identity branch is trained or used
-    z_y: Tensor | None  # (B, d), of the augmented pictures, likewise
 
 
 class Trainer:
     """Owns the networks and optimizers of one run."""
 
     def __init__(
-        self, settings: TrainingSettings, guides: Sequence[Guide], device: str = "cpu", place: Place | None = None
+        self,
+        settings: TrainingSettings,
+        guides: Sequence[Guide],
+        device: str = "cpu",
+        place: Place | None = None,
+        landmarks: LandmarkGuide | None = None,
     ) -> None:
-        """The first of `guides` is R_id, on whose sphere z_id lives; the others must agree with it about swaps."""
+        """The first of `guides` is R_id, on whose sphere z_id lives; the others must agree with it about swaps.
+
+        `landmarks` is needed where their loss is on.
+        """
         self.settings = settings
         self.device = torch.device(device)
         self.place = place or Place()
         network, optimizer = settings.network, settings.optimizer
         torch.manual_seed(settings.schedule.seed)
         self.guide, *self.more_guides = (guide.to(self.device) for guide in guides)
+        self.landmarks = landmarks and landmarks.to(self.device)
         self.generator = started_generator(network.generator(self.guide.recognizer.dim), settings.start)
         widths = (network.discriminator_width, network.max_width)
         self.discriminator: nn.Module = (
@@ -83,6 +79,9 @@ class Trainer:
 
         self.generator_optimizer = adam(optimizer.learning_rate, self.generator)
         self.judges_optimizer = adam(optimizer.judges_learning_rate, self.discriminator, self.local)
+        # Without detail the number of restored faces differs from step to step.
+        self._call = Graphs(self.device, fast_bfloat16(self.device), fixed_shapes=network.detail)
+        self._making, self._branch = Making(self.generator), BranchAlone(self.generator)
         self.step = 0
 
     def modules(self) -> dict[str, nn.Module]:
@@ -129,9 +128,9 @@ class Trainer:
             save_state(state, self.step, self.modules(), optimizers, canonical)
             report.measure(self.step)
 
-    def train_step(self, pairs: Pairs) -> dict[str, float]:
+    def train_step(self, pairs: Pairs) -> dict[str, Tensor]:
         """One update of the generator and, once they are on, of the discriminators; returns the loss terms."""
-        pairs = self._to_device(pairs.rows(self.place))
+        pairs = pairs.rows(self.place)
         self._set_rates()
         rng = torch.Generator().manual_seed(self.settings.schedule.seed * 7_919 + self.step + 31 * self.place.rank)
         values: dict[str, Tensor] = {}
@@ -145,7 +144,7 @@ class Trainer:
         self._update_average()
         if self._adversarial:
             self._train_judges(made, rng, values)
-        return {name: float(value.detach()) for name, value in values.items()}
+        return {name: value.detach() for name, value in values.items()}
 
     def _set_rates(self) -> None:
         """Linearly up, constant, then linearly down to 0 at the run's last step."""
@@ -166,49 +165,27 @@ class Trainer:
         return self.step >= self.settings.schedule.adversarial_from and weights.adversarial + weights.local > 0
 
     def _generate(self, pairs: Pairs, rng: torch.Generator) -> Step:
+        """Forward pass; `pairs` where they were drawn, so that rows are chosen without waiting for a GPU."""
         weights, schedule = self.settings.losses, self.settings.schedule
         own_share = schedule.own_identity_share if self.step >= schedule.own_identity_from else 0.0
-        as_x, as_y = pairs.x_embedding, pairs.y_embedding
-        content, features = self.generator.encoder.content_and_features(pairs.x)
-        z_x = z_y = None
-        if own_share > 0 or weights.identity * weights.distil > 0:
-            z_x, z_y = self.generator.encoder.identity(features), self._branch_alone(pairs.y)
-            own = (torch.rand(len(z_x), 1, generator=rng) < own_share).to(self.device)
-            as_x = torch.where(own, z_x, as_x)
-        # A virtual identity lies at an angle from x's own, towards a direction that real identities take.
-        virtual = (pairs.theta_rad > 0)[:, None]
-        detail = self.settings.network.detail and z_x is not None
-        origin = (z_x if detail and z_x is not None else as_x).detach()
-        as_y = torch.where(virtual, rotate(origin, tangent(origin, pairs.turn), pairs.theta_rad), as_y)
-        origin = pairs.x_embedding if detail else origin
-        turned = rotate(origin, tangent(origin, pairs.turn), pairs.theta_rad)
-        asked = torch.where(virtual, turned, pairs.y_embedding)
+        own = torch.rand(len(pairs.same), 1, generator=rng) < own_share
         # Where x and y are the same person, Eq. 1 already asks for x itself: the rest can be left out there.
         judged = torch.ones_like(pairs.same) if weights.every_pair else ~pairs.same
-        keep = torch.zeros_like(judged)
-        keep[: max(1, round(len(keep) * weights.restored_share))] = True
-        again = judged & keep.roll(int(torch.randint(len(keep), (), generator=rng)))
-        if not again.any():
-            again = judged
-        if detail and z_x is not None:
-            again = torch.ones_like(judged)
-            restored = self.generator.decode(content, z_x).float()
-            cross = self.generator.move(pairs.x, content, z_x, as_y, restored)
-        else:
-            both = self.generator.decode(torch.cat([content, content[again]]), torch.cat([as_y, as_x[again]])).float()
-            cross, restored = both[: len(content)], both[len(content) :]
-        return Step(pairs, cross, judged, again, restored, content, as_x, as_y, asked, z_x, z_y)
-
-    def _branch_alone(self, crops: Tensor) -> Tensor:
-        """z_id, with gradients for the identity branch only: the stem learns from x, and a step costs less."""
-        with torch.no_grad():
-            features = self.generator.encoder.features(crops)
-        identity: Tensor = self.generator.encoder.identity(features)
-        return identity
+        again = torch.ones_like(judged)
+        if not self.settings.network.detail:
+            again[max(1, round(len(again) * weights.restored_share)) :] = False
+            again = judged & again.roll(int(torch.randint(len(again), (), generator=rng)))
+            again = again if again.any() else judged
+        rows, again = judged.nonzero()[:, 0].to(self.device), again.nonzero()[:, 0].to(self.device)
+        judged, pairs = judged.to(self.device), self._to_device(pairs)
+        vectors = torch.stack([pairs.x_embedding, pairs.y_embedding, pairs.turn])
+        given = (pairs.x, pairs.y, vectors, pairs.theta_rad, own.to(self.device), again)
+        cross, restored, content, as_x, as_y, asked, z_x, z_y = self._call("making", self._making, *given)
+        return Step(pairs, cross, judged, rows, again, restored, content, as_x, as_y, asked, z_x, z_y)
 
     def _generator_loss(self, made: Step, rng: torch.Generator, values: dict[str, Tensor]) -> Tensor:
         """Eq. 9; fills `values` with its unweighted terms."""
-        weights, pairs, judged = self.settings.losses, made.pairs, made.judged
+        weights, pairs, judged, rows = self.settings.losses, made.pairs, made.judged, made.judged_rows
         values["reconstruction"] = losses.reconstruction(pairs.x[made.again], made.restored).mean()
         values["content_same"] = losses.masked_mean(losses.reconstruction(pairs.x, made.cross), pairs.same)
         values["colour"] = losses.masked_mean(losses.pooled_colour(pairs.x, made.cross), ~pairs.same)
@@ -225,34 +202,39 @@ class Trainer:
             values["structure"] = losses.masked_mean(changed, ~pairs.same)
             beyond = losses.masked_mean((changed - weights.structure_free).clamp_min(0.0), ~pairs.same)
             total = total + weights.structure * beyond
+        if weights.landmarks > 0 and self.landmarks is not None:
+            view = random_view(len(pairs.x), rng).to(self.device)
+            moved = self._call("landmarks", self.landmarks, under(view, pairs.x), under(view, made.cross))
+            values["landmarks"] = losses.masked_mean(moved, ~pairs.same)
+            total = total + weights.landmarks * values["landmarks"]
         if weights.identity > 0:
-            seen = self.guide(made.cross[judged], rng)
-            values["identity"] = losses.generated_identity(seen, made.asked[judged])
+            shaken = self.guide.shaken(made.cross[rows], rng)
+            seen = self._call("guide", self.guide.sight, *shaken)
+            values["identity"] = losses.generated_identity(seen, made.asked[rows])
             total = total + weights.identity * values["identity"]
             real = judged & (pairs.theta_rad == 0)  # nobody has a picture of a virtual identity
-            for guide in self.more_guides if real.any() else ():
+            for guide in self.more_guides if self.more_guides and real.any() else ():
                 with torch.no_grad():
-                    wanted = guide(pairs.y_clean[real])
+                    wanted = guide(pairs.y_clean[real.to(pairs.y_clean.device)].to(self.device))
                 further = losses.generated_identity(guide(made.cross[real], rng), wanted)
                 values[f"identity_{guide.recognizer.name}"] = further
                 total = total + weights.identity * further
-            if made.z_x is not None and made.z_y is not None:
-                of_x = losses.encoded_identity(made.z_x, pairs.x_embedding)
-                values["distil"] = (of_x + losses.encoded_identity(made.z_y, pairs.y_embedding)) / 2
-                total = total + weights.identity * weights.distil * values["distil"]
+            of_x = losses.encoded_identity(made.z_x, pairs.x_embedding)
+            values["distil"] = (of_x + losses.encoded_identity(made.z_y, pairs.y_embedding)) / 2
+            total = total + weights.identity * weights.distil * values["distil"]
             if weights.distil_swaps > 0:
                 # The branch learns to report what R_id sees in a generated face, which need not be what was asked.
-                encoded = self._branch_alone(made.cross[judged].detach())
+                encoded = self._call("branch", self._branch, made.cross[rows].detach())
                 values["distil_swaps"] = losses.encoded_identity(encoded, seen.detach())
                 total = total + weights.distil_swaps * values["distil_swaps"]
             with torch.no_grad():
-                far = ~pairs.same[judged] & (pairs.theta_rad[judged] == 0)
-                values["cos_own"] = losses.masked_mean(losses.cosine(seen, pairs.x_embedding[judged]), far)
+                far = ~pairs.same[rows] & (pairs.theta_rad[rows] == 0)
+                values["cos_own"] = losses.masked_mean(losses.cosine(seen, pairs.x_embedding[rows]), far)
             if weights.smooth > 0 and self.step % weights.smooth_every == 0:
                 values["smooth"] = self._smoothness(made, rng)
                 total = total + weights.identity * weights.smooth * weights.smooth_every * values["smooth"]
         if self._adversarial:
-            values["adversarial"] = losses.fools(self.discriminator(self._shown(made)))
+            values["adversarial"] = losses.fools(self._call("d", self.discriminator, self._shown(made)))
             total = total + weights.adversarial * values["adversarial"]
             if weights.local > 0:
                 values["local"] = losses.fools(self._local_logits(made.cross, pairs.x, ~pairs.same, rng))
@@ -286,8 +268,9 @@ class Trainer:
         weights, real = self.settings.losses, made.pairs.x
         cross, all_rows = made.cross.detach(), torch.ones_like(made.pairs.same)
         with self._autocast():
-            fakes = self.discriminator(self._shown(made).detach())
-            values["d"] = total = losses.discriminates(self.discriminator(real), fakes)
+            fakes = self._call("d_fake", self.discriminator, self._shown(made).detach())
+            reals = self._call("d_real", self.discriminator, real)
+            values["d"] = total = losses.discriminates(reals, fakes)
             if weights.local > 0:
                 local_fake = self._local_logits(cross, real, ~made.pairs.same, rng)
                 values["d_local"] = losses.discriminates(self._local_logits(real, real, all_rows, rng), local_fake)
@@ -307,24 +290,21 @@ class Trainer:
         pictures = (self.step + 1) * self.settings.schedule.batch
         half_life = min(self.settings.optimizer.ema_pictures, pictures * 0.1)
         keep = 0.5 ** (self.settings.schedule.batch / max(half_life, 1e-8))
-        for mean, value in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(value, 1.0 - keep)
+        average = get_ema_multi_avg_fn(keep)  # type: ignore[no-untyped-call]
+        average(list(self.average.parameters()), list(self.generator.parameters()), None)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=fast_bfloat16(self.device))
 
     def _to_device(self, pairs: Pairs) -> Pairs:
-        device = self.device
-        return Pairs(
-            pairs.x.to(device, memory_format=torch.channels_last),
-            pairs.y.to(device, memory_format=torch.channels_last),
-            pairs.y_clean.to(device, memory_format=torch.channels_last),
-            pairs.x_embedding.to(device),
-            pairs.y_embedding.to(device),
-            pairs.turn.to(device),
-            pairs.theta_rad.to(device),
-            pairs.same.to(device),
-        )
+        """All but `y_clean`, which few runs need; a GPU is not waited for."""
+        moved: dict[str, Tensor] = {}
+        for name in (field.name for field in fields(pairs) if field.name != "y_clean"):
+            value: Tensor = getattr(pairs, name)
+            if self.device.type == "cuda":
+                value = value.pin_memory().to(self.device, non_blocking=True)
+            moved[name] = value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
+        return replace(pairs, **moved)
 
 
 def fast_bfloat16(device: torch.device) -> bool:

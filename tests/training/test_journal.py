@@ -14,7 +14,7 @@ def test_means_go_to_the_lines_the_file_and_the_curves(tmp_path: Path) -> None:
     text = io.StringIO()
     journal = Journal(tmp_path, 200, Console(file=text, width=200))
     for step in range(1, 101):
-        journal.losses(step, {"identity": 1.0 if step <= 50 else float(step % 2)})
+        journal.losses(step, {"identity": torch.tensor(1.0 if step <= 50 else float(step % 2))})
     journal.held_out(100, {"l1": 0.25}, torch.zeros(3, 8, 16, dtype=torch.uint8))
     rows = [json.loads(line) for line in (tmp_path / METRICS_FILE).read_text().splitlines()]
     assert rows == [
@@ -34,6 +34,6 @@ def test_without_tensorboard_the_run_goes_on_and_says_so(tmp_path: Path, monkeyp
     monkeypatch.setattr("training.journal._summary_writer", lambda folder: None)
     text = io.StringIO()
     journal = Journal(tmp_path, 100, Console(file=text, width=200))
-    journal.losses(50, {"identity": 1.0})
+    journal.losses(50, {"identity": torch.tensor(1.0)})
     assert "TensorBoard is not installed" in text.getvalue()
     assert (tmp_path / METRICS_FILE).exists()
