@@ -52,8 +52,10 @@ class Trainer:
     ) -> None:
         """The first of `guides` is R_id, on whose sphere z_id lives; the others must agree with it about swaps.
 
-        `landmarks` is needed where their loss is on.
+        ValueError where the loss of landmarks is on without a network for it.
         """
+        if settings.losses.landmarks > 0 and landmarks is None:
+            raise ValueError("losses.landmarks is on, and there is no landmark network")
         self.settings = settings
         self.device = torch.device(device)
         self.place = place or Place()
@@ -202,7 +204,7 @@ class Trainer:
             values["structure"] = losses.masked_mean(changed, ~pairs.same)
             beyond = losses.masked_mean((changed - weights.structure_free).clamp_min(0.0), ~pairs.same)
             total = total + weights.structure * beyond
-        if weights.landmarks > 0 and self.landmarks is not None:
+        if self.landmarks is not None and weights.landmarks > 0:
             view = random_view(len(pairs.x), rng).to(self.device)
             moved = self._call("landmarks", self.landmarks, under(view, pairs.x), under(view, made.cross))
             values["landmarks"] = losses.masked_mean(moved, ~pairs.same)

@@ -190,6 +190,8 @@ def test_the_loss_is_a_term_of_the_step(tmp_path: Path) -> None:
 
 
 def test_a_weight_without_a_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no landmark network"):
+        Trainer(TrainingSettings.model_validate(settings(tmp_path, 1.0)), [Guide(fake_guide(), 32)])
     config = tmp_path / "train.toml"
     config.write_text('data = "faces"\nguide = "fake"\n[losses]\nlandmarks = 2.0\n')
     with pytest.raises(ConfigError, match="give landmarks = FILE"):
