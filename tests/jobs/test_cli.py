@@ -16,6 +16,7 @@ from jobs import cli
 from jobs.cli import app, main
 from jobs.config import ReleaseConfig
 from tests.jobs.fakes import FakeTools, encoded, write_tar
+from training.cli import app as training_app
 
 COMMANDS = [
     "demo",
@@ -30,6 +31,7 @@ COMMANDS = [
     "weights",
     "prepare",
     "train",
+    "landmarks",
     "evaluate",
 ]
 
@@ -49,9 +51,12 @@ def test_every_command_of_the_design_is_there() -> None:
 
 def test_every_help_has_an_example() -> None:
     leaves = {n: c for n, c in _commands(typer.main.get_command(app)).items() if not hasattr(c, "commands")}
-    passed_on = {"train", "evaluate"}
+    passed_on = {"train", "landmarks", "evaluate"}  # these have theirs in the help of their own
     missing = [n for n, c in leaves.items() if n not in passed_on and f"Example: cfanet {n}" not in (c.epilog or "")]
     assert leaves and not missing
+    theirs = _commands(typer.main.get_command(training_app))
+    for name in ("train", "landmarks"):
+        assert f"Example: cfanet {name}" in (theirs[name].help or ""), name
 
 
 def test_no_command_has_more_than_a_dozen_flags() -> None:
