@@ -5,6 +5,7 @@ neither an L1 nor SSIM weighs. A landmark network does. `training.landmark_fit` 
 """
 
 import itertools
+import os
 from pathlib import Path
 from typing import Final
 
@@ -64,7 +65,9 @@ def save_landmarks(path: Path, network: LandmarkNetwork, measures: Tensor, error
     """Write a landmark network and what is compared; `error` as `fit_landmarks` gives it, `source`: whose points."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     header = {"format": LANDMARK_FORMAT, "error": f"{error:.6f}", "source": source}
-    save_file({**tensors, "measures": measures.contiguous()}, str(path), metadata=header)
+    part = path.with_name(path.name + ".part")
+    save_file({**tensors, "measures": measures.contiguous()}, str(part), metadata=header)
+    os.replace(part, path)
 
 
 def load_landmark_guide(path: Path) -> LandmarkGuide:

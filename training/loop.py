@@ -24,7 +24,7 @@ from training.graphs import Graphs
 from training.grow import started_generator
 from training.guide import Guide
 from training.landmarks import LandmarkGuide, random_view, under
-from training.making import BranchAlone, Making, Step
+from training.making import Making, Step
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Trainer:
         self.judges_optimizer = adam(optimizer.judges_learning_rate, self.discriminator, self.local)
         # Without detail the number of restored faces differs from step to step.
         self._call = Graphs(self.device, fast_bfloat16(self.device), fixed_shapes=network.detail)
-        self._making, self._branch = Making(self.generator), BranchAlone(self.generator)
+        self._making = Making(self.generator)
         self.step = 0
 
     def modules(self) -> dict[str, nn.Module]:
@@ -226,7 +226,7 @@ class Trainer:
             total = total + weights.identity * weights.distil * values["distil"]
             if weights.distil_swaps > 0:
                 # The branch learns to report what R_id sees in a generated face, which need not be what was asked.
-                encoded = self._call("branch", self._branch, made.cross[rows].detach())
+                encoded = self._call("branch", self._making.branch, made.cross[rows].detach())
                 values["distil_swaps"] = losses.encoded_identity(encoded, seen.detach())
                 total = total + weights.distil_swaps * values["distil_swaps"]
             with torch.no_grad():

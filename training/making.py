@@ -33,7 +33,7 @@ class Making(nn.Module):
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator, self.branch = generator, BranchAlone(generator)
 
     def forward(
         self, x: Tensor, y: Tensor, vectors: Tensor, theta_rad: Tensor, own: Tensor, again: Tensor
@@ -46,7 +46,7 @@ class Making(nn.Module):
         x_embedding, y_embedding, turn = vectors
         detail = self.generator.config.detail
         content, features = self.generator.encoder.content_and_features(x)
-        z_x, z_y = self.generator.encoder.identity(features), branch_alone(self.generator, y)
+        z_x, z_y = self.generator.encoder.identity(features), self.branch(y)
         as_x = torch.where(own, z_x, x_embedding)
         # A virtual identity lies at an angle from x's own, towards a direction that real identities take.
         virtual = (theta_rad > 0)[:, None]
@@ -65,16 +65,8 @@ class Making(nn.Module):
         return cross, restored, content, as_x, as_y, asked, z_x, z_y
 
 
-def branch_alone(generator: Generator, crops: Tensor) -> Tensor:
-    """z_id, with gradients for the identity branch only: the stem learns from x, and a step costs less."""
-    with torch.no_grad():
-        features = generator.encoder.features(crops)
-    identity: Tensor = generator.encoder.identity(features)
-    return identity
-
-
 class BranchAlone(nn.Module):
-    """`branch_alone` as a network."""
+    """z_id, with gradients for the identity branch only: the stem learns from x, and a step costs less."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -82,4 +74,7 @@ class BranchAlone(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """(N, 3, R, R) → (N, d)."""
-        return branch_alone(self.generator, crops)
+        with torch.no_grad():
+            features = self.generator.encoder.features(crops)
+        identity: Tensor = self.generator.encoder.identity(features)
+        return identity

@@ -176,7 +176,7 @@ def test_the_loss_is_a_term_of_the_step(tmp_path: Path) -> None:
     write_prepared(tmp_path / "faces")
     faces = load_faces(tmp_path / "faces", 32)
     made = {}
-    for weight in (0.0, 5.0):
+    for weight in (0.0, 5.0, 50.0):
         chosen = TrainingSettings.model_validate(settings(tmp_path, weight))
         torch.manual_seed(0)
         guide = LandmarkGuide(LandmarkNetwork(3), torch.eye(3))
@@ -187,6 +187,7 @@ def test_the_loss_is_a_term_of_the_step(tmp_path: Path) -> None:
         if weight:
             assert float(values["landmarks"]) > 0
     assert not torch.equal(made[0.0], made[5.0])
+    assert not torch.equal(made[5.0], made[50.0])  # these two see the same random views
 
 
 def test_a_weight_without_a_network_is_refused(tmp_path: Path) -> None:
