@@ -10,20 +10,16 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 from PIL import Image
 
 from audit.gallery import shard_paths
 from audit.records import EnrolledPicture
-from cfanet.records import Box, ImageArray
+from cfanet.records import ImageArray
+from cfanet.structure import face_patch, patch_correlation
 
-_SIDE = 24
-_MARGIN = 0.2
-_MIN_SIDE = 12  # pixels across the middle of a face, so 20 px across the face: smaller ones are not told apart
 _MAX_BITS = 10  # of 64; re-encoded and scaled copies differ in 0 to 5, unrelated pictures in about 32
 _MAX_CANDIDATES = 64  # the nearest by hash: in a film thousands of frames are alike, and any of them shows the face
-_FLAT = 1.5  # grey levels: a face with less fine structure cannot be told from another
 
 
 @dataclass(frozen=True)
@@ -39,29 +35,6 @@ def fingerprint(image: ImageArray) -> int:
     small = np.asarray(Image.fromarray(image).convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
     bits = (small[:, 1:] > small[:, :-1]).ravel()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
-
-
-def face_patch(image: ImageArray, box: Box) -> bytes:
-    """The middle of the face in a box as 24 × 24 grey pixels (576 bytes) of (H, W, 3) uint8 RGB; empty without area.
-
-    Only eyes, nose and mouth: hair and background are as they were in an anonymized picture too.
-    """
-    x1, y1, x2, y2 = _middle(box, image.shape[1], image.shape[0])
-    if x2 - x1 < 1 or y2 - y1 < 1:
-        return b""
-    grey = Image.fromarray(image).convert("L")
-    return grey.resize((_SIDE, _SIDE), Image.Resampling.BOX, box=(x1, y1, x2, y2)).tobytes()
-
-
-def fine_correlation(first: bytes, second: bytes, side: int = _SIDE) -> float:
-    """Correlation of the fine structure of two patches, seen at `side` × `side` pixels.
-
-    Brightness, contrast and soft shading do not count. Take the width of the smaller face as `side`.
-    """
-    a, b = _fine(first, side), _fine(second, side)
-    if min(a.std(), b.std()) < _FLAT:
-        return 0.0
-    return float((a * b).mean() / (a.std() * b.std()))
 
 
 def read_fingerprints(gallery_dir: Path) -> list[tuple[str, str, int]]:
@@ -133,27 +106,8 @@ class Originals:
         for face in original.faces:
             x1, y1, x2, y2 = face.detection.box
             box = (x1 * scale_x, y1 * scale_y, x2 * scale_x, y2 * scale_y)
-            shown = face_patch(image, box)
-            width = (1 - 2 * _MARGIN) * min(x2 - x1, box[2] - box[0])  # of the smaller face: no more is known of both
-            if shown and face.patch and width >= _MIN_SIDE:
-                correlation = fine_correlation(face.patch, shown, min(_SIDE, int(width)))
-                if correlation >= self._correlation:
-                    found.append(Duplicate(face.reference_id, correlation))
+            width = min(x2 - x1, box[2] - box[0])  # of the smaller face: no more is known of both
+            correlation = patch_correlation(face.patch, face_patch(image, box), width)
+            if correlation is not None and correlation >= self._correlation:
+                found.append(Duplicate(face.reference_id, correlation))
         return found
-
-
-def _middle(box: Box, width: int, height: int) -> Box:
-    """The inner part of a box that lies in the picture: less above, because that is forehead and hair."""
-    x, y = _MARGIN * (box[2] - box[0]), _MARGIN * (box[3] - box[1])
-    return max(box[0] + x, 0.0), max(box[1] + y, 0.0), min(box[2] - x, width), min(box[3] - y / 2, height)
-
-
-def _fine(patch: bytes, side: int) -> npt.NDArray[np.float64]:
-    """(side, side) without its local means over 7 × 7 pixels."""
-    image = Image.frombytes("L", (_SIDE, _SIDE), patch).convert("F").resize((side, side), Image.Resampling.BOX)
-    grey = np.asarray(image, dtype=np.float64)
-    padded = np.pad(grey, 3, mode="edge")
-    means = np.lib.stride_tricks.sliding_window_view(padded, (7, 7)).mean(axis=(2, 3))
-    fine = grey - means
-    centred: npt.NDArray[np.float64] = fine - fine.mean()
-    return centred

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from audit.duplicates import face_patch, fingerprint
+from audit.duplicates import fingerprint
 from audit.records import EnrolledFace, EnrolledPicture
 from cfanet.boxes import area
 from cfanet.records import Detection, Detector, ImageArray, Recognizer
+from cfanet.structure import face_patch
 
 _SALT_FILE = "pseudonyms.key"
 _PSEUDONYM_CHARS = 16

@@ -28,6 +28,7 @@ class Face:
     softened: Tensor | None = None  # content of the softened crop, once it is asked for
     z_id: Tensor | None = None
     restored: Tensor | None = None  # decoded as it is, where the generator carries over what that lacks
+    middle: bytes = b""  # of its box, as it was: `face_patch`
     originals: dict[str, np.ndarray] = field(default_factory=dict)
     attempts: int = 0
     shown: int = 0  # of them, those in which the original still showed

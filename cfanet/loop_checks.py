@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from torch import Tensor
+
 from cfanet.align import warp
 from cfanet.config import LoopSettings
 from cfanet.errors import ConfigError
@@ -11,7 +13,7 @@ from cfanet.identity import IDENTITY_BRANCH
 from cfanet.paste import Patch, paste
 from cfanet.records import Comparison, ImageArray, Recognizer
 from cfanet.search import References, angle_deg, pair_similarity, search
-from cfanet.structure import structure_correlation
+from cfanet.structure import face_patch, patch_correlation, structure_correlation
 from cfanet.unchanged import clearly_changed
 
 # Where the settings name no rate: towards a face's own original the loosest of these and `loop.fmr` that is known;
@@ -40,7 +42,9 @@ class LoopChecks:
         self._towards_original = {n: self._towards_own(r) for n, r in recognizers.items()}
 
     def look_at_originals(self, faces: Sequence[Face], images: Sequence[ImageArray]) -> None:
-        """Let every recognizer see the faces as they were, in (H, W, 3) uint8 RGB pictures."""
+        """Keep the middle of each face and every recognizer's view of it, in (H, W, 3) uint8 RGB pictures."""
+        for face in faces:
+            face.middle = face_patch(images[face.picture], face.box)
         for name, recognizer in self._recognizers.items():
             for face in faces:
                 if name == IDENTITY_BRANCH and face.z_id is not None:
@@ -60,7 +64,7 @@ class LoopChecks:
         for patch in sorted(patches, key=lambda patch: _change(face, patch)):
             candidate = paste(original, [patch])
             self._compare(face, candidate)
-            same_structure = structure_correlation(known(face.crop), patch.crop.clamp(-1, 1)) > self._loop.max_structure
+            same_structure = self._same_structure(face, patch.crop.clamp(-1, 1), candidate)
             away = not (same_structure or self._seen(face, "mated"))
             if self._loop.max_structure < 1.0:  # 1 never refuses: an angle of 0 may be asked for
                 away = away and clearly_changed(original, candidate, face.box, moving)
@@ -85,7 +89,7 @@ class LoopChecks:
                 return True
         size = face.crop.shape[-1]
         shown = warp(picture, known(face.matrix), (size, size))
-        return structure_correlation(face.crop, shown) > self._loop.max_structure
+        return self._same_structure(face, shown, picture)
 
     def _towards_other(self, recognizer: Recognizer) -> float:
         """The similarity from which a recognizer sees somebody of the gallery."""
@@ -130,6 +134,14 @@ class LoopChecks:
                 threshold = self._towards_others[name]
                 comparisons.append(Comparison(name, "gallery", found, float(scores[0, 0]), apart, threshold))
         face.comparisons = tuple(comparisons)
+
+    def _same_structure(self, face: Face, crop: Tensor, picture: ImageArray) -> bool:
+        """Whether the old fine structure shows, in an aligned crop or in the middle of the box, as audits look."""
+        limit = self._loop.max_structure
+        if structure_correlation(known(face.crop), crop) > limit:
+            return True
+        shown = patch_correlation(face.middle, face_patch(picture, face.box), face.box[2] - face.box[0])
+        return shown is not None and shown > limit
 
     def _seen(self, face: Face, kind: str) -> bool:
         """Whether a comparison of that kind reached its threshold."""

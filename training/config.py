@@ -71,6 +71,8 @@ class LossSettings(Section):
     structure: float = Field(0.0, ge=0)  # ours: 1 − SSIM of different-identity pairs, eyes and mouth counted more
     structure_free: float = Field(0.0, ge=0, lt=1)  # so much of it costs nothing in a picture: room for the identity
     eyes: float = Field(6.0, ge=1)  # what the middle of an eye counts in it; the mouth counts 6, the rest of the face 1
+    fine_structure: float = Field(0.0, ge=0)  # ours: price of what the closed loop refuses as the old face showing
+    fine_structure_free: float = Field(0.92, ge=0, lt=1)  # a correlation up to this costs nothing
     landmarks: float = Field(0.0, ge=0)  # ours: what expression and pose are made of stays where it is
     identity: float = Field(1.0, ge=0)  # λ_id: Eq. 4
     distil: float = Field(1.0, ge=0)  # weight of Eq. 4's second term, Cos(z_id, R_id)

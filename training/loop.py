@@ -204,6 +204,12 @@ class Trainer:
             values["structure"] = losses.masked_mean(changed, ~pairs.same)
             beyond = losses.masked_mean((changed - weights.structure_free).clamp_min(0.0), ~pairs.same)
             total = total + weights.structure * beyond
+        if weights.fine_structure > 0:
+            shown = losses.fine_structure(pairs.x, made.cross, weights.fine_structure_free)
+            # Little was asked to change where the angle is small: it costs what the angle does.
+            far = (1.0 - losses.cosine(made.asked, pairs.x_embedding)).clamp_max(1.0)
+            values["fine_structure"] = losses.masked_mean(shown * far, ~pairs.same)
+            total = total + weights.fine_structure * values["fine_structure"]
         if self.landmarks is not None and weights.landmarks > 0:
             view = random_view(len(pairs.x), rng).to(self.device)
             moved = self._call("landmarks", self.landmarks, under(view, pairs.x), under(view, made.cross))

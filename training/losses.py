@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cfanet.align import crop_points
+from cfanet.structure import structure_correlations
 
 _WINDOW = 7  # side of SSIM's windows, as scikit-image sets it
 _C1, _C2 = 0.02**2, 0.06**2  # (K1 L)² and (K2 L)² of Wang et al. (2004) for values of a range L = 2
@@ -58,6 +59,14 @@ def structure(x: Tensor, cross: Tensor, eyes: float) -> Tensor:
     weight = expression_weight(x.shape[-1], eyes).to(ssim)
     inner = slice(_WINDOW // 2, x.shape[-1] - _WINDOW // 2)
     return 1.0 - (ssim * weight[inner, inner]).sum((1, 2)) / weight[inner, inner].sum()
+
+
+def fine_structure(x: Tensor, cross: Tensor, free: float) -> Tensor:
+    """Ours: how far the correlation of fine structure lies above `free`, which the closed loop's limit follows; (N,).
+
+    A likeness of the old face that no recognizer sees still shows whose picture it was. (N, 3, R, R) each, in [-1, 1].
+    """
+    return (structure_correlations(x, cross).float() - free).clamp_min(0.0)
 
 
 def ssim_map(a: Tensor, b: Tensor) -> Tensor:

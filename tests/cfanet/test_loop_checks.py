@@ -3,6 +3,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cfanet.align import crop_points, similarity_transform, warp
 from cfanet.config import LoopSettings
@@ -10,10 +11,11 @@ from cfanet.errors import ConfigError
 from cfanet.face import Face
 from cfanet.identity import IdentityBranch
 from cfanet.loop_checks import LoopChecks
-from cfanet.paste import Patch
+from cfanet.paste import Patch, paste
 from cfanet.recognizers import load_recognizer, threshold_at
 from cfanet.records import Recognizer
 from cfanet.search import References
+from cfanet.structure import face_patch, patch_correlation, structure_correlation
 from cfanet.weights import load_generator
 from tests.cfanet.tiny import FakeRecognizer, face_at, noise
 
@@ -83,6 +85,30 @@ def test_an_attempt_shows_structure_where_every_one_of_its_faces_does() -> None:
     ready, face = checks(Graded([0.9]))
     assert ready.choose(face, [still, patch(face, 1)], IMAGE) is None
     assert (face.shown, face.structured) == (1, 0)
+
+
+def test_structure_that_shows_only_through_the_middle_of_the_box_is_refused() -> None:
+    """Audits look there; an aligned crop shows more, or less, of the same face."""
+    before, new = (np.asarray(Image.fromarray(noise(40, 60, seed)).resize((300, 200), 3)) for seed in (0, 1))
+    found = face_at(150, 100, 100)
+    matrix = similarity_transform(found.landmarks, crop_points(128))
+    x1, y1, x2, y2 = (round(edge) for edge in found.box)
+    kept = np.full((200, 300, 1), 0.3)
+    kept[y1 + 24 : y2 - 12, x1 + 20 : x2 - 20] = 0.9
+    mixed = (kept * before + (1 - kept) * new).astype(np.uint8)
+    patch = Patch(warp(mixed, matrix, (128, 128)), matrix)
+
+    def accepted(limit: float) -> bool:
+        face = Face(0, 0, found, "", matrix=matrix, crop=warp(before, matrix, (128, 128)))
+        ready = LoopChecks(LoopSettings(max_structure=limit), {"fake": Graded([0.0])}, {})
+        ready.look_at_originals([face], [before])
+        return ready.choose(face, [patch], before) is patch
+
+    aligned = structure_correlation(warp(before, matrix, (128, 128)), patch.crop)
+    middles = face_patch(before, found.box), face_patch(paste(before, [patch]), found.box)
+    shown = patch_correlation(*middles, x2 - x1)
+    assert shown is not None and aligned + 0.02 < shown, (aligned, shown)
+    assert not accepted((aligned + shown) / 2) and accepted(shown + 0.005)
 
 
 def test_the_original_is_judged_more_strictly_than_the_gallery() -> None:

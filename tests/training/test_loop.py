@@ -8,6 +8,7 @@ from cfanet.errors import WeightsError
 from cfanet.weights import load_generator
 from tests.training.fakes import fake_guide
 from tests.training.prepared import write_prepared
+from training import losses
 from training.config import OptimizerSettings, ScheduleSettings, TrainingSettings
 from training.data import FaceSet, PairSampler, load_faces
 from training.export import export_generator
@@ -112,6 +113,22 @@ def test_every_loss_is_on_and_finite(tmp_path: Path, faces: FaceSet) -> None:
     }
     assert expected <= set(seen)
     assert all(torch.isfinite(value) for value in seen.values())
+
+
+def test_the_price_of_fine_structure_is_paid(tmp_path: Path, faces: FaceSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random generator shows nothing of the old face: brightness stands for it."""
+    monkeypatch.setattr(losses, "fine_structure", lambda x, cross, free: 1.0 - free + cross.mean((1, 2, 3)))
+
+    def run(weight: float) -> list[float]:
+        seen: list[float] = []
+        chosen = settings(tmp_path / "faces", 12, {"fine_structure": weight, "fine_structure_free": 0.5})
+        take = Listening(lambda values: seen.append(float(values.get("fine_structure", -1.0))))
+        Trainer(chosen, [Guide(fake_guide(), 32)]).run(PairSampler(faces, SCHEDULE), tmp_path / str(weight), take)
+        return seen
+
+    off, light, heavy = (run(weight) for weight in (0.0, 0.01, 50.0))
+    assert off == [-1.0] * 12 and light[0] == heavy[0]
+    assert heavy[-1] < light[-1] - 0.05
 
 
 def test_a_loss_can_be_switched_off(tmp_path: Path, faces: FaceSet) -> None:

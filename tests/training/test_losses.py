@@ -90,6 +90,21 @@ def test_structure_counts_a_changed_mouth_more_than_a_changed_forehead() -> None
     assert float(losses.structure(x, mouth, 6.0)[0]) > 2.0 * float(losses.structure(x, forehead, 6.0)[0]) > 0.0
 
 
+def test_fine_structure_costs_what_lies_above_what_is_free() -> None:
+    x = torch.nn.functional.interpolate(rand(3, 3, 16, 16), size=64, mode="bicubic").clamp(-1, 1)
+    cross = torch.stack([x[0], x[1], x[2].flip(-1)])
+    cross[1] = cross[1].lerp(x[0], 0.25)
+    cross.requires_grad_()
+    cost = losses.fine_structure(x, cross, 0.8)
+    assert float(cost[0]) == pytest.approx(0.2, abs=1e-3)
+    assert 0.01 < float(cost[1]) < 0.19 and float(cost[2]) == 0.0
+    cost.sum().backward()  # type: ignore[no-untyped-call]
+    assert cross.grad is not None and torch.isfinite(cross.grad).all()
+    assert cross.grad[1].abs().max() > 0 and cross.grad[2].abs().max() == 0
+    step = losses.fine_structure(x, cross.detach() - 0.5 * cross.grad / cross.grad.abs().max(), 0.8)
+    assert float(step[1]) < float(cost[1]), "and less of it shows where the price leads"
+
+
 def test_eyes_can_count_more_than_the_mouth() -> None:
     even, eyes = losses.expression_weight(64, 6.0), losses.expression_weight(64, 10.0)
     (left, top), (corner, row) = (crop_points(64)[n].astype(int) for n in (0, 3))
