@@ -1,6 +1,7 @@
 """From a run's averaged weights to the generator file users load: spread, thresholds, and where it comes from."""
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cfanet.networks.generator import Generator
 from cfanet.recognizers import file_digest
 from cfanet.weights import load_generator, save_generator
 from training.data import FaceSet, data_digest, real_spread
+from training.guide import Guide
 from training.loop import Trainer
 from training.measure import measure_generator
 
@@ -47,10 +49,7 @@ def export_generator(path: Path, trainer: Trainer, faces: tuple[FaceSet, FaceSet
     The header tells what it was made from (data, recognizers, steps, losses, start, code) and its metrics on people
     held out.
     """
-    (training, held_out), settings, generator = faces, trainer.settings, trainer.average.eval()
-    thresholds = fit_thresholds(identity_vectors(generator, held_out.pictures), held_out.identity)
-    spread = real_spread(training)
-    metrics = measure_generator(generator, trainer.guide, held_out, spread)
+    settings = trainer.settings
     start = load_generator(str(settings.start)) if settings.start is not None else None
     before = int(start.metadata.get("pictures_seen", "0")) if start is not None else 0
     notes = {
@@ -60,12 +59,28 @@ def export_generator(path: Path, trainer: Trainer, faces: tuple[FaceSet, FaceSet
         "data": data_digest(settings.data),
         "guides": json.dumps({g.recognizer.name: g.recognizer.digest for g in (trainer.guide, *trainer.more_guides)}),
         "landmarks": file_digest(settings.landmarks) if settings.landmarks is not None else "",
-        "training_faces": str(len(training)),
-        "held_out_faces": str(len(held_out)),
         "losses": json.dumps(settings.losses.model_dump(), sort_keys=True),
         "network": json.dumps(settings.network.model_dump(), sort_keys=True),
+    }
+    return write_generator(path, trainer.average.eval(), trainer.guide, faces, notes)
+
+
+def write_generator(
+    path: Path, generator: Generator, guide: Guide, faces: tuple[FaceSet, FaceSet], notes: Mapping[str, str]
+) -> dict[float, float]:
+    """Write a generator with its identity branch's thresholds and its metrics; `faces` are (training, held-out).
+
+    `notes` say where it comes from, and what they name counts. Returns the thresholds.
+    """
+    training, held_out = faces
+    thresholds = fit_thresholds(identity_vectors(generator, held_out.pictures), held_out.identity)
+    spread = real_spread(training)
+    metrics = measure_generator(generator, guide, held_out, spread)
+    measured = {
+        "training_faces": str(len(training)),
+        "held_out_faces": str(len(held_out)),
         "metrics": json.dumps({name: round(value, 4) for name, value in metrics.items()}, sort_keys=True),
         "code": version("cfanet"),
     }
-    save_generator(path, generator, spread, thresholds, notes)
+    save_generator(path, generator, spread, thresholds, {**measured, **notes})
     return thresholds
