@@ -199,17 +199,7 @@ class Trainer:
         if weights.keep > 0:
             values["keep"] = losses.masked_mean(losses.kept(pairs.x, made.cross), ~pairs.same)
             total = total + weights.keep * values["keep"]
-        if weights.structure > 0:
-            changed = losses.structure(pairs.x, made.cross, weights.eyes)
-            values["structure"] = losses.masked_mean(changed, ~pairs.same)
-            beyond = losses.masked_mean((changed - weights.structure_free).clamp_min(0.0), ~pairs.same)
-            total = total + weights.structure * beyond
-        if weights.fine_structure > 0:
-            shown = losses.fine_structure(pairs.x, made.cross, weights.fine_structure_free)
-            # Little was asked to change where the angle is small: it costs what the angle does.
-            far = (1.0 - losses.cosine(made.asked, pairs.x_embedding)).clamp_max(1.0)
-            values["fine_structure"] = losses.masked_mean(shown * far, ~pairs.same)
-            total = total + weights.fine_structure * values["fine_structure"]
+        total = total + self._structure_loss(made, values)
         if self.landmarks is not None and weights.landmarks > 0:
             view = random_view(len(pairs.x), rng).to(self.device)
             moved = self._call("landmarks", self.landmarks, under(view, pairs.x), under(view, made.cross))
@@ -247,6 +237,23 @@ class Trainer:
             if weights.local > 0:
                 values["local"] = losses.fools(self._local_logits(made.cross, pairs.x, ~pairs.same, rng))
                 total = total + weights.local * values["local"]
+        return total
+
+    def _structure_loss(self, made: Step, values: dict[str, Tensor]) -> Tensor:
+        """What of x's structure is to stay, and what of it is not to show; fills `values` with the unweighted terms."""
+        weights, pairs = self.settings.losses, made.pairs
+        total = torch.zeros((), device=self.device)
+        if weights.structure > 0:
+            changed = losses.structure(pairs.x, made.cross, weights.eyes)
+            values["structure"] = losses.masked_mean(changed, ~pairs.same)
+            beyond = losses.masked_mean((changed - weights.structure_free).clamp_min(0.0), ~pairs.same)
+            total = total + weights.structure * beyond
+        if weights.fine_structure > 0:
+            shown = losses.fine_structure(pairs.x, made.cross, weights.fine_structure_free)
+            # Little was asked to change where the angle is small: it costs what the angle does.
+            far = (1.0 - losses.cosine(made.asked, pairs.x_embedding)).clamp_max(1.0)
+            values["fine_structure"] = losses.masked_mean(shown * far, ~pairs.same)
+            total = total + weights.fine_structure * values["fine_structure"]
         return total
 
     def _shown(self, made: Step) -> Tensor:
