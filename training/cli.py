@@ -98,7 +98,7 @@ def merge(
     share: Annotated[float, typer.Option(min=0.0, max=1.0, help="of the second's weights")] = 0.5,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N")] = "cpu",
 ) -> None:
-    """Write the mean of two generators' weights, with its own thresholds: often a better trade than either.
+    """Write the mean of two generators' weights, with thresholds measured on FACES: a trade between the two.
 
     Example: cfanet merge a.safetensors b.safetensors --faces faces/ --guide torchscript:mfn.pt --out ab.safetensors
     """

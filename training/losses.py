@@ -62,7 +62,7 @@ def structure(x: Tensor, cross: Tensor, eyes: float) -> Tensor:
 
 
 def fine_structure(x: Tensor, cross: Tensor, free: float) -> Tensor:
-    """Ours: how far the correlation of fine structure lies above `free`, which the closed loop's limit follows; (N,).
+    """Ours: how far the correlation of fine structure, of which the closed loop has a limit, lies above `free`; (N,).
 
     A likeness of the old face that no recognizer sees still shows whose picture it was. (N, 3, R, R) each, in [-1, 1].
     """
