@@ -6,6 +6,7 @@ Holds embeddings, which are biometric data: keep the folder as you keep the orig
 import ast
 import hashlib
 import sqlite3
+import time
 from pathlib import Path
 
 _WAIT_S = 120.0  # for another process that is writing to the same file
@@ -18,7 +19,7 @@ class Cache:
         """Open or create the file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(path, isolation_level=None, timeout=_WAIT_S)
-        self._database.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(self._database)
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute("CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, value BLOB NOT NULL)")
 
@@ -30,6 +31,19 @@ class Cache:
     def put(self, key: str, value: bytes) -> None:
         """Keep a value; the same key always means the same value."""
         self._database.execute("INSERT OR REPLACE INTO entry VALUES (?, ?)", (key, value))
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging, for which SQLite itself does not wait while another process writes."""
+    end = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 def key_of(*parts: str | bytes) -> str:
