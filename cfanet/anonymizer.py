@@ -65,7 +65,7 @@ class Anonymizer:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._settings = parts.settings
-        self._checks = LoopChecks(parts.settings.loop, parts.recognizers, parts.galleries, parts.device)
+        self._checks = LoopChecks(parts.settings.loop, parts.recognizers, parts.galleries)
         self._cover = cover_of(parts.settings)
 
     @property

@@ -66,8 +66,7 @@ class LoopSettings(Section):
         4,
         ge=1,
         le=64,
-        description="new faces made at each attempt in pictures; of those that pass, the one is taken that changes and "
-        "moves least",
+        description="new faces made at each attempt in pictures; of those that pass, the least changed is taken",
     )
     max_attempts: int = Field(12, ge=1, le=64, description="attempts per face before it is obscured or withheld")
     angle_step_deg: float = Field(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-import torch
 from torch import Tensor
 
 from cfanet.align import warp
@@ -11,7 +10,6 @@ from cfanet.config import LoopSettings
 from cfanet.errors import ConfigError
 from cfanet.face import Face, known
 from cfanet.identity import IDENTITY_BRANCH
-from cfanet.landmark_shift import LandmarkShift
 from cfanet.paste import Patch, paste
 from cfanet.records import Comparison, ImageArray, Recognizer
 from cfanet.search import References, angle_deg, pair_similarity, search
@@ -22,9 +20,6 @@ from cfanet.unchanged import clearly_changed
 # towards the gallery, where every new face is compared with everybody, a rarer one than `loop.fmr`.
 _ORIGINAL_FMRS = (1e-2, 1e-3)
 _GALLERY_FMR = 1e-4
-# Of a candidate: landmarks that moved by one side of the crop count as much as so large a mean difference of its pixels
-# in [-1, 1]. Within one face both vary about as much at 1.1 (docs/LOG.md, 2026-11-28); more leaves less of the rest.
-_SHIFT_PRICE = 1.5
 
 
 class LoopChecks:
@@ -37,15 +32,10 @@ class LoopChecks:
     """
 
     def __init__(
-        self,
-        loop: LoopSettings,
-        recognizers: Mapping[str, Recognizer],
-        galleries: Mapping[str, References],
-        device: str = "cpu",
+        self, loop: LoopSettings, recognizers: Mapping[str, Recognizer], galleries: Mapping[str, References]
     ) -> None:
         """ConfigError where a recognizer has no threshold at a rate that the settings name."""
         self._loop = loop
-        self._shift = LandmarkShift(device)
         self._recognizers = recognizers
         self._galleries = galleries
         self._towards_others = {n: self._towards_other(r) for n, r in recognizers.items()}
@@ -71,7 +61,7 @@ class LoopChecks:
         the picture is a frame of a video.
         """
         shown = structured = True
-        for patch in self._least_changed_first(face, patches):
+        for patch in sorted(patches, key=lambda patch: _change(face, patch)):
             candidate = paste(original, [patch])
             self._compare(face, candidate)
             same_structure = self._same_structure(face, patch.crop.clamp(-1, 1), candidate)
@@ -145,14 +135,6 @@ class LoopChecks:
                 comparisons.append(Comparison(name, "gallery", found, float(scores[0, 0]), apart, threshold))
         face.comparisons = tuple(comparisons)
 
-    def _least_changed_first(self, face: Face, patches: Sequence[Patch]) -> Sequence[Patch]:
-        """New faces by their mean absolute difference from the old one and by how far its landmarks moved."""
-        if len(patches) < 2:
-            return patches
-        old, new = known(face.crop), torch.cat([patch.crop for patch in patches])
-        change = (new - old).abs().mean((1, 2, 3)) + _SHIFT_PRICE * self._shift(old, new)
-        return [patches[n] for n in change.argsort(stable=True)]
-
     def _same_structure(self, face: Face, crop: Tensor, picture: ImageArray) -> bool:
         """Whether the old fine structure shows, in an aligned crop or in the middle of the box, as audits look."""
         limit = self._loop.max_structure
@@ -165,3 +147,7 @@ class LoopChecks:
         """Whether a comparison of that kind reached its threshold."""
         return any(c.kind == kind and c.similarity >= c.threshold - self._loop.margin for c in face.comparisons)
 
+
+def _change(face: Face, patch: Patch) -> float:
+    """Mean absolute difference of a new face from the old one, both aligned crops in [-1, 1]."""
+    return float((patch.crop - known(face.crop)).abs().mean())

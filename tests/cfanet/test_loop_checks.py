@@ -68,24 +68,6 @@ def test_of_the_faces_that_pass_the_one_that_changes_least_is_taken() -> None:
     assert face.shown == 0, "one of them was far enough"
 
 
-def test_landmarks_that_moved_count_as_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    def order(*moved: float) -> list[int]:
-        """Which of three new faces, each a little more changed than the one before, is taken; then without it, …"""
-        ready, face = checks(Graded([0.0]))
-        several = {n: patch(face, 1, change) for n, change in enumerate((0.90, 0.92, 0.94))}
-        monkeypatch.setattr(ready, "_shift", lambda old, new: torch.tensor([moved[n] for n in several]))
-        taken = []
-        while several:
-            chosen = ready.choose(face, list(several.values()), IMAGE)
-            taken += [n for n, one in several.items() if one is chosen]
-            several.pop(taken[-1])
-            monkeypatch.setattr(ready, "_shift", lambda old, new: torch.tensor([moved[n] for n in several]))
-        return taken
-
-    assert order(0.0, 0.0, 0.0) == [0, 1, 2]
-    assert order(0.2, 0.0, 0.1) == [1, 2, 0]
-
-
 def test_an_attempt_shows_the_original_where_every_one_of_its_faces_does() -> None:
     gallery = References(("other#0",), np.array([[0.0, 1.0]], dtype=np.float32))
     ready, face = checks(Graded([0.9, 0.8, 0.9, 0.0]), gallery)
