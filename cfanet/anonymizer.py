@@ -8,6 +8,7 @@ Fail closed: a face that cannot be processed is never passed through.
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 import torch
@@ -22,7 +23,7 @@ from cfanet.covers import compose, cover_of
 from cfanet.detect import MTCNNDetector
 from cfanet.face import Face, known
 from cfanet.hypersphere import normalise
-from cfanet.identity import IDENTITY_BRANCH, IdentityBranch, angle_of_attempt, directions, propose
+from cfanet.identity import IDENTITY_BRANCH, Crowd, IdentityBranch, angle_of_attempt, directions, propose
 from cfanet.loop_checks import LoopChecks
 from cfanet.paste import Patch
 from cfanet.recognizers import load_recognizer
@@ -125,7 +126,8 @@ class Anonymizer:
         if not vectors:
             return []
         origin, key = normalise(torch.stack(vectors).mean(0)), self._parts.key
-        return directions(origin, self._generator().spread, self._angles(), lambda n: key.generator(name, index, n))
+        spread, angles = self._generator().spread, self._angles()
+        return directions(origin, spread, angles, lambda n: key.generator(name, index, n), self._crowd)
 
     @torch.inference_mode()
     def run_assigned(self, image: ImageArray, name: str, assigned: Sequence[Assigned]) -> ImageResult:
@@ -206,10 +208,17 @@ class Anonymizer:
                 return []
             rng = self._parts.key.generator(ids[face.picture], face.index, attempt)
             angle = angle_of_attempt(loop, self._settings.angle_deg, face.shown)
-            return [Target(angle, propose(known(face.z_id), spread, angle, rng)) for _ in range(loop.candidates)]
+            new = (propose(known(face.z_id), spread, angle, rng, self._crowd) for _ in range(loop.candidates))
+            return [Target(angle, vector) for vector in new]
 
         spread = self._generator().spread
         self._try(faces, images, candidates)
+
+    @cached_property
+    def _crowd(self) -> Crowd | None:
+        """Everybody whom new identities keep away from; galleries may be filled after the anonymizer was made."""
+        everyone = self._parts.galleries.get(IDENTITY_BRANCH)
+        return Crowd.of(everyone, self._settings.loop.draws) if everyone is not None and everyone.ids else None
 
     def _angles(self) -> list[float]:
         loop = self._settings.loop

@@ -68,6 +68,13 @@ class LoopSettings(Section):
         le=64,
         description="new faces made at each attempt in pictures; of those that pass, the least changed is taken",
     )
+    draws: int = Field(
+        16,
+        ge=1,
+        le=1024,
+        description="directions drawn for each new face; the one that leads furthest from everybody of the gallery is "
+        "taken, where the identity branch looks at one",
+    )
     max_attempts: int = Field(12, ge=1, le=64, description="attempts per face before it is obscured or withheld")
     angle_step_deg: float = Field(
         5.0, ge=0.0, le=90.0, description="further away after an attempt that showed the original"

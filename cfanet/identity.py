@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,34 +14,71 @@ from cfanet.config import LoopSettings
 from cfanet.hypersphere import rotate, tangent
 from cfanet.recognizers import threshold_at
 from cfanet.records import Embeddings, ImageArray, Landmarks
+from cfanet.search import References
 from cfanet.weights import IdentitySpread, TrainedGenerator
 
 IDENTITY_BRANCH = "identity-branch"
 MAX_ANGLE_DEG = 150.0  # further out, decoded vectors are no longer faces
+_CROWD_MOST = 8_192  # people that a direction is compared with; more cost time and hardly change which is taken
 
 
-def propose(z_id: Tensor, spread: IdentitySpread, angle_deg: float, rng: torch.Generator) -> Tensor:
-    """A new identity at exactly `angle_deg` from `z_id` (Eq. 10 with equality); (d,) unit-norm → (d,) unit-norm.
+@dataclass(frozen=True, eq=False)
+class Crowd:
+    """People whom new identities keep away from, and how many directions are drawn to find one that does."""
 
-    The direction leads towards a vector drawn from the spread of real identities: a uniformly random tangent of a
-    high-dimensional sphere is mostly noise to the decoder.
-    """
+    vectors: Tensor  # (N, d) float32 unit-norm, N > 0
+    draws: int  # 1: whichever is drawn first
+
+    @classmethod
+    def of(cls, people: References, draws: int) -> "Crowd":
+        """Everybody of a gallery; of a large one every so-manieth by name, whatever its order."""
+        step = -(-len(people.ids) // _CROWD_MOST)
+        chosen = sorted(range(len(people.ids)), key=people.ids.__getitem__)[::step]
+        return cls(torch.from_numpy(np.ascontiguousarray(people.embeddings[chosen], dtype=np.float32)), draws)
+
+
+def propose(
+    z_id: Tensor, spread: IdentitySpread, angle_deg: float, rng: torch.Generator, crowd: Crowd | None = None
+) -> Tensor:
+    """A new identity at exactly `angle_deg` from `z_id` (Eq. 10 with equality); (d,) unit-norm → (d,) unit-norm."""
     origin = z_id.double()
-    towards = tangent(origin, spread.sample(rng).double())
-    return rotate(origin, towards, math.radians(angle_deg)).float()
+    return rotate(origin, _direction(origin, spread, angle_deg, rng, crowd), math.radians(angle_deg)).float()
 
 
 def directions(
-    origin: Tensor, spread: IdentitySpread, angles_deg: Sequence[float], rng: Callable[[int], torch.Generator]
+    origin: Tensor,
+    spread: IdentitySpread,
+    angles_deg: Sequence[float],
+    rng: Callable[[int], torch.Generator],
+    crowd: Crowd | None = None,
 ) -> list[tuple[Target, ...]]:
     """For each attempt a direction from `origin` (d,), and the identities in it: at its angle and at all further ones.
 
-    `rng` makes the generator of an attempt, the same each time.
+    `rng` makes the generator of an attempt.
     """
-    return [
-        tuple(Target(angle, propose(origin, spread, angle, rng(n))) for angle in sorted(set(angles_deg[n:])))
-        for n in range(len(angles_deg))
-    ]
+    start, found = origin.double(), []
+    for n, first in enumerate(angles_deg):
+        towards = _direction(start, spread, first, rng(n), crowd)
+        angles = sorted(set(angles_deg[n:]))
+        found.append(tuple(Target(angle, rotate(start, towards, math.radians(angle)).float()) for angle in angles))
+    return found
+
+
+def _direction(
+    origin: Tensor, spread: IdentitySpread, angle_deg: float, rng: torch.Generator, crowd: Crowd | None
+) -> Tensor:
+    """Unit tangent at `origin` (d,) float64 towards a draw from the spread of real identities.
+
+    A uniformly random tangent of a high-dimensional sphere is mostly noise to the decoder. With a crowd, several are
+    drawn, and the one is taken that leads to the identity whose nearest neighbour in the crowd is furthest away.
+    """
+    draws = 1 if crowd is None else crowd.draws
+    towards = tangent(origin, torch.stack([spread.sample(rng) for _ in range(draws)]).double())
+    if crowd is None or draws == 1:
+        return towards[0]
+    reached = rotate(origin, towards, math.radians(angle_deg)).float()
+    nearest = (reached @ crowd.vectors.T).amax(1)
+    return towards[int(nearest.argmin())]
 
 
 def angle_of_attempt(settings: LoopSettings, start_deg: float, shown: int) -> float:

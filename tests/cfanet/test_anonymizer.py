@@ -8,7 +8,7 @@ import torch
 from cfanet.anonymizer import Anonymizer, Parts
 from cfanet.assigned import Assigned
 from cfanet.config import AnonymizeSettings
-from cfanet.identity import IdentityBranch
+from cfanet.identity import IDENTITY_BRANCH, IdentityBranch
 from cfanet.networks.generator import Generator
 from cfanet.obscure import obscured_region
 from cfanet.records import Detection, Excused, FaceDecision, FaceRecord, ImageArray, ImageStatus, Landmarks, Recognizer
@@ -32,7 +32,14 @@ def build(
     generator = tiny_generator()
     loop = recognizers if recognizers is not None else {"identity-branch": IdentityBranch(generator)}
     detector = FakeDetector(FACES if faces is None else faces)
-    parts = Parts(AnonymizeSettings.model_validate(settings), key, detector, generator, loop, galleries or {})
+    parts = Parts(
+        AnonymizeSettings.model_validate(settings),
+        key,
+        detector,
+        generator,
+        loop,
+        {} if galleries is None else galleries,
+    )
     return Anonymizer(parts)
 
 
@@ -104,6 +111,24 @@ def test_of_several_new_faces_one_is_taken_that_changes_the_picture_less() -> No
         return float(np.abs(result.image.astype(float) - image).mean())
 
     assert change(8) < change(1)
+
+
+def test_new_faces_keep_away_from_a_gallery_that_is_filled_before_the_first_picture() -> None:
+    """Workers learn the recognizers' names from the anonymizer and load the galleries then."""
+    vectors = torch.nn.functional.normalize(torch.randn(200, 16, generator=torch.Generator().manual_seed(0)))
+    people = References(tuple(f"p{n}" for n in range(200)), vectors.numpy())
+
+    def made(draws: int, later: bool) -> ImageArray:
+        galleries = {} if later else {IDENTITY_BRANCH: people}
+        settings = {"loop": {"candidates": 1, "draws": draws}}
+        anonymizer = build(settings, {"fake": FakeRecognizer([0.0])}, faces=FACES[:1], galleries=galleries)
+        galleries[IDENTITY_BRANCH] = people
+        (result,) = anonymizer.run([noise(120, 200)], ["a"])
+        assert result.image is not None
+        return result.image
+
+    assert not np.array_equal(made(1, later=False), made(8, later=False))
+    assert np.array_equal(made(8, later=True), made(8, later=False))
 
 
 def test_the_margin_keeps_faces_clear_of_the_threshold() -> None:

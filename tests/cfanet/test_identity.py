@@ -7,7 +7,8 @@ import torch
 from cfanet.config import LoopSettings
 from cfanet.errors import ConfigError
 from cfanet.hypersphere import angle_rad, normalise
-from cfanet.identity import MAX_ANGLE_DEG, IdentityBranch, angle_of_attempt, propose
+from cfanet.identity import MAX_ANGLE_DEG, Crowd, IdentityBranch, angle_of_attempt, directions, propose
+from cfanet.search import References
 from cfanet.weights import IdentitySpread
 from tests.cfanet.tiny import face_at, noise, spread, tiny_generator
 
@@ -40,6 +41,45 @@ def test_directions_come_from_the_spread_of_real_identities() -> None:
     axis[3] = 1.0
     expected = normalise(axis - Z[3] * Z)
     assert float((step @ expected).abs()) == pytest.approx(1.0, abs=1e-5)
+
+
+def _people(count: int, seed: int = 1) -> References:
+    vectors = normalise(torch.randn(count, 16, generator=rng(seed))).numpy()
+    return References(tuple(f"p{n:05}" for n in range(count)), vectors)
+
+
+def _nearest(vector: torch.Tensor, people: References) -> float:
+    return float((torch.from_numpy(people.embeddings) @ vector).max())
+
+
+def test_with_a_crowd_the_direction_that_leads_furthest_from_everybody_is_taken() -> None:
+    people = _people(200)
+    drawn = rng()
+    all_of_them = [propose(Z, spread(), 100.0, drawn) for _ in range(8)]
+    chosen = propose(Z, spread(), 100.0, rng(), Crowd.of(people, 8))
+    assert math.degrees(float(angle_rad(Z.double(), chosen.double()))) == pytest.approx(100.0, abs=1e-3)
+    assert torch.allclose(chosen, min(all_of_them, key=lambda one: _nearest(one, people)), atol=1e-6)
+    assert torch.allclose(propose(Z, spread(), 100.0, rng(), Crowd.of(people, 1)), all_of_them[0], atol=1e-6)
+
+
+def test_a_direction_of_several_angles_is_chosen_once() -> None:
+    people = _people(200)
+    crowd = Crowd.of(people, 8)
+    both = directions(Z, spread(), [60.0, 100.0, 140.0], rng, crowd)
+    assert [[target.angle_deg for target in targets] for targets in both] == [[60, 100, 140], [100, 140], [140]]
+    for n, targets in enumerate(both):
+        assert torch.allclose(targets[0].vector, propose(Z, spread(), targets[0].angle_deg, rng(n), crowd), atol=1e-6)
+        turned = [angle_rad(targets[0].vector.double(), target.vector.double()) for target in targets]
+        expected = [math.radians(target.angle_deg - targets[0].angle_deg) for target in targets]
+        assert [float(angle) for angle in turned] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_crowd_is_the_same_whatever_the_gallery_s_order_and_never_too_large() -> None:
+    people = _people(20_000)
+    turned = References(people.ids[::-1], people.embeddings[::-1])
+    one, other = Crowd.of(people, 4), Crowd.of(turned, 4)
+    assert torch.equal(one.vectors, other.vectors)
+    assert 6_000 < len(one.vectors) <= 8_192
 
 
 def test_a_measured_spread_has_the_vectors_mean_and_covariance() -> None:
