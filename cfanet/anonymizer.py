@@ -24,6 +24,7 @@ from cfanet.detect import MTCNNDetector
 from cfanet.face import Face, known
 from cfanet.hypersphere import normalise
 from cfanet.identity import IDENTITY_BRANCH, Crowd, IdentityBranch, angle_of_attempt, directions, propose
+from cfanet.landmark_keeper import LandmarkKeeper
 from cfanet.loop_checks import LoopChecks
 from cfanet.paste import Patch
 from cfanet.recognizers import load_recognizer
@@ -68,6 +69,8 @@ class Anonymizer:
         self._settings = parts.settings
         self._checks = LoopChecks(parts.settings.loop, parts.recognizers, parts.galleries)
         self._cover = cover_of(parts.settings)
+        share = parts.settings.keep_landmarks if parts.generator is not None else 0.0
+        self._keeper = LandmarkKeeper(share, parts.device) if share else None
 
     @property
     def model_digest(self) -> str:
@@ -240,7 +243,8 @@ class Anonymizer:
         attempt = 0
         while pending:
             found = [(face, targets) for face in pending if (targets := candidates(face, attempt))]
-            crops = self._decode([(face, target.vector) for face, targets in found for target in targets])
+            wanted = [(face, target.vector) for face, targets in found for target in targets]
+            crops = self._decode(wanted, None if moving else self._keeper)
             attempt += 1
             for face, targets in found:
                 face.attempts, face.requested_deg = attempt, targets[0].angle_deg
@@ -258,7 +262,7 @@ class Anonymizer:
             for face, row in zip(batch, restored.float().cpu(), strict=False):
                 face.restored = row[None]
 
-    def _decode(self, wanted: list[tuple[Face, Tensor]]) -> Iterator[Tensor]:
+    def _decode(self, wanted: list[tuple[Face, Tensor]], keeper: LandmarkKeeper | None) -> Iterator[Tensor]:
         """The crop of each face moved to a target, in batches that do not depend on the other faces."""
         network = self._generator().network
         for batch in self._batches(wanted):
@@ -274,8 +278,10 @@ class Anonymizer:
                 for (face, _), softened in zip(batch, soft, strict=True)
             ]
             restored = self._stack(own)
-            moved = network.move(crops, content, identity, goal, restored).float().cpu()
-            yield from (crop[None] for crop in moved[: len(batch)])
+            moved = network.move(crops, content, identity, goal, restored).float()
+            if keeper is not None:
+                moved = keeper.put_back(moved, self._stack([keeper.of(face) for face, _ in batch]))
+            yield from (crop[None] for crop in moved[: len(batch)].cpu())
 
     def _batches(self, wanted: list[tuple[Face, Tensor]]) -> Iterator[list[tuple[Face, Tensor]]]:
         """Batches of a fixed size on a GPU; on a CPU, where rounding depends on the size, all that one face wants."""

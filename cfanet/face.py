@@ -27,6 +27,7 @@ class Face:
     content: Tensor | None = None
     softened: Tensor | None = None  # content of the softened crop, once it is asked for
     z_id: Tensor | None = None
+    places: Tensor | None = None  # (1, 5, 2) landmarks in its crop, once they are asked for
     restored: Tensor | None = None  # decoded as it is, where the generator carries over what that lacks
     middle: bytes = b""  # of its box, as it was: `face_patch`
     originals: dict[str, np.ndarray] = field(default_factory=dict)

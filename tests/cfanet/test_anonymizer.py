@@ -269,6 +269,21 @@ def test_an_identity_that_was_chosen_is_not_given_to_a_face_that_the_border_cuts
     assert anonymizer.targets([image], [cut], "film", 1) == []
 
 
+def test_landmarks_are_kept_in_pictures_and_left_in_videos() -> None:
+    image = noise(120, 200)
+    kept, left = (build({**PASS, "keep_landmarks": share}, faces=FACES[:1]) for share in (1.0, 0.0))
+
+    def picture(anonymizer: Anonymizer) -> ImageArray | None:
+        return anonymizer.run([image], ["a"])[0].image
+
+    def frame(anonymizer: Anonymizer) -> ImageArray | None:
+        targets = anonymizer.targets([image], FACES[:1], "film", 0)[0]
+        return anonymizer.run_assigned(image, "film", [Assigned(0, FACES[0], "", targets)]).image
+
+    assert not np.array_equal(picture(kept), picture(left))
+    assert np.array_equal(frame(kept), frame(left)), "from frame to frame found landmarks tremble"
+
+
 @pytest.mark.parametrize("on_failure", ["obscure", "quarantine"])
 def test_a_face_that_never_passes_is_never_passed_through(on_failure: str) -> None:
     image = noise(120, 200)

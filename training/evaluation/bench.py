@@ -160,8 +160,9 @@ class Bench:
             f"{', '.join(settings.recognizers)} at {own} towards its own original and at "
             f"{others} towards the gallery of originals: all {self._gallery_faces:,} faces of {pictures}, its "
             f"own subject's among them; "
-            f"at most {settings.max_attempts} attempts of {settings.candidates} new faces, of which the least changed "
-            f"that passes is taken."
+            f"at most {settings.max_attempts} attempts of {settings.candidates} new faces (each the one of "
+            f"{settings.draws} draws that is furthest from everybody of the gallery), of which the least changed that "
+            f"passes is taken."
         )
 
     def variants(self) -> tuple[tuple[str, str], ...]:
