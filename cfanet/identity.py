@@ -19,7 +19,7 @@ from cfanet.weights import IdentitySpread, TrainedGenerator
 
 IDENTITY_BRANCH = "identity-branch"
 MAX_ANGLE_DEG = 150.0  # further out, decoded vectors are no longer faces
-_CROWD_MOST = 8_192  # people that a direction is compared with; more cost time and hardly change which is taken
+_CROWD_MOST = 8_192  # people that a direction is compared with: its cost grows with them
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 A generator that gives a longer nose or a wider mouth changes with them where a head seems to look and how broadly it
 smiles. MTCNN's last network looks for the five landmarks in the old and in the new aligned crop, in the same squares:
-what it gets wrong of one it gets wrong of the other. The new crop is then bent, smoothly and around the landmarks only.
+an error common to both falls out. The new crop is then bent, smoothly and around the landmarks only.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from cfanet.face import Face, known
 from cfanet.mtcnn_networks import onet
 
-_SIDES = (0.65, 0.85)  # of the squares in the middle of the crop, in units of its side; their mean is steadier
+_SIDES = (0.65, 0.85)  # of the squares in the middle of the crop, in units of its side; their mean is taken
 _INPUT = 48  # pixels that O-Net looks at
 _NOSE, _MOUTH = 2, (3, 4)  # rows of the five landmarks; the eyes stay where they are
 _REACH = 0.16  # standard deviation of what one landmark drags along, in units of the crop's side

@@ -281,7 +281,7 @@ def test_landmarks_are_kept_in_pictures_and_left_in_videos() -> None:
         return anonymizer.run_assigned(image, "film", [Assigned(0, FACES[0], "", targets)]).image
 
     assert not np.array_equal(picture(kept), picture(left))
-    assert np.array_equal(frame(kept), frame(left)), "from frame to frame found landmarks tremble"
+    assert np.array_equal(frame(kept), frame(left)), "frames are left as they are"
 
 
 @pytest.mark.parametrize("on_failure", ["obscure", "quarantine"])
