@@ -122,9 +122,9 @@ class AnonymizeSettings(Section):
         description="per_subject: of one video, tracks that look like one person get one new face; pseudonymisation",
     )
     generator: str = Field("default", description='"default" or the path of a .safetensors generator')
-    angle_deg: float = Field(98.0, ge=0.0, le=180.0, description="angle between the original and the new identity")
+    angle_deg: float = Field(96.0, ge=0.0, le=180.0, description="angle between the original and the new identity")
     keep_landmarks: float = Field(
-        0.7,
+        0.5,
         ge=0.0,
         le=1.0,
         description="share of the way that nose and mouth of a new face are put back to where they lay, in pictures, "

@@ -16,7 +16,7 @@ from cfanet.records import ImageArray
 # The face in the aligned crop, as an ellipse in units of its side: brow to chin, cheek to cheek.
 _CENTRE = (0.5, 0.508)
 _RADII = (0.47, 0.485)
-_FEATHER = 0.45  # share of the radius over which the mask fades out
+_FEATHER = 0.47  # share of the radius over which the mask fades out
 
 Window = tuple[int, int, int, int]
 """(left, top, right, bottom) whole pixels."""
