@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from torch import Tensor
 
-from cfanet.errors import ConfigError
+from cfanet.errors import ConfigError, WeightsError
 from cfanet.recognizers import TorchRecognizer, load_recognizer
 from cfanet.weights import load_generator
 from training.config import load_settings
@@ -103,7 +103,10 @@ def merge(
     Example: cfanet merge a.safetensors b.safetensors --faces faces/ --guide torchscript:mfn.pt --out ab.safetensors
     """
     one, other = load_generator(first, device), load_generator(second, device)
-    network = merged(one, other, share).to(device)
+    try:
+        network = merged(one, other, share).to(device)
+    except WeightsError as error:
+        raise WeightsError(f"{first} and {second} have no mean: {error}") from error
     sides = split_held_out(load_faces(faces, network.config.resolution))
     judge = _guide(guide, network.config.resolution, device)
     digests = {judge.recognizer.name: judge.recognizer.digest}

@@ -5,6 +5,7 @@ Fine-tuned weights and those they started from lie in one basin, and between the
 """
 
 import json
+from dataclasses import asdict
 
 from cfanet.errors import WeightsError
 from cfanet.networks.generator import Generator
@@ -13,8 +14,10 @@ from cfanet.weights import TrainedGenerator
 
 def merged(first: TrainedGenerator, second: TrainedGenerator, share: float) -> Generator:
     """Weights with `share`, in [0, 1], of the second; WeightsError where the networks differ."""
-    if first.network.config != second.network.config:
-        raise WeightsError("the generators are of two kinds: merge a run and one that started from it")
+    one, other = asdict(first.network.config), asdict(second.network.config)
+    apart = ", ".join(f"{name} {one[name]} and {other[name]}" for name in one if one[name] != other[name])
+    if apart:
+        raise WeightsError(f"they are of two kinds ({apart}): merge a run and one that started from it")
     network = Generator(first.network.config)
     others = second.network.state_dict()
     network.load_state_dict(

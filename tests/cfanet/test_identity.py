@@ -43,6 +43,14 @@ def test_directions_come_from_the_spread_of_real_identities() -> None:
     assert float((step @ expected).abs()) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_half_of_what_all_people_share_is_left_out_of_a_direction() -> None:
+    origin, mean, root = torch.eye(16)[0], torch.eye(16)[1], torch.zeros(16, 16)
+    root[2, 2] = 1.0  # they share the second axis and differ along the third
+    step = propose(origin, IdentitySpread(mean, root), 90.0, rng())
+    differs = float(torch.randn(16, generator=rng())[2])
+    assert float(step[1] / step[2]) == pytest.approx(0.5 / differs, rel=1e-4)
+
+
 def _people(count: int, seed: int = 1) -> References:
     vectors = normalise(torch.randn(count, 16, generator=rng(seed))).numpy()
     return References(tuple(f"p{n:05}" for n in range(count)), vectors)

@@ -38,7 +38,7 @@ def test_the_mean_lies_where_the_share_says(tmp_path: Path) -> None:
 def test_another_network_is_refused(tmp_path: Path) -> None:
     first = written(tmp_path / "a", 0)
     other = replace(first, network=Generator(replace(CONFIG, style_dim=24)))
-    with pytest.raises(WeightsError, match="two kinds"):
+    with pytest.raises(WeightsError, match=r"two kinds \(style_dim \d+ and 24\)"):
         merged(first, other, 0.5)
 
 
@@ -57,3 +57,13 @@ def test_the_command_writes_a_generator_with_thresholds_of_its_own(tmp_path: Pat
     assert made.thresholds and made.thresholds != first.thresholds
     assert main([*command, "--share", "1.5"]) == 2
     assert main([*command[:1], str(tmp_path / "absent"), *command[2:]]) == 2
+
+
+def test_the_command_names_files_of_two_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path / "a", 0)
+    save_generator(tmp_path / "b", Generator(replace(CONFIG, style_dim=24)), spread(), {1e-2: 0.4}, {})
+    command = ["merge", str(tmp_path / "a"), str(tmp_path / "b"), "--faces", str(tmp_path), "--guide", "dlib"]
+    assert main([*command, "--out", str(tmp_path / "ab")]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert str(tmp_path / "a") in said and str(tmp_path / "b") in said and "style_dim" in said
+    assert not (tmp_path / "ab").exists()
