@@ -73,10 +73,9 @@ class Teller:
         self._stage = stage
         self._shard, self._counts, self._last = "", Counts(), 0.0
         self._board: Any = None
-        try:
-            self._board = ray.get_actor(_name())
-        except ValueError:  # this job has no board: nobody watches
-            return
+        if ray.is_initialized():  # else nobody watches, and to ask would start a Ray
+            with contextlib.suppress(ValueError):  # this job has no board
+                self._board = ray.get_actor(_name())
 
     def begin(self, shard: str) -> None:
         """An item begins."""

@@ -97,25 +97,28 @@ class S3Storage:
 
     def open_read(self, path: str, etag: str = "") -> BinaryIO:
         """Open one object; every request names the same ETag, so that nothing can change in between."""
-        found = self.entry(path)
-        if found is None:
-            raise FileNotFoundError(f"there is no {path} in {self.uri}")
-        if etag and found.etag != etag:
-            raise StorageError(f"{path} in {self.uri} changed while it was being used: run the same command again")
+        answer = self._answer(path, etag, 0)
+        found, size = str(answer["ETag"]).strip('"'), int(answer["ContentLength"])
 
         def get(first: int) -> Any:
-            return self._get(path, found.etag, first)
+            return self._get(path, found, first)
 
-        return open_object(get, found.size, f"{path} in {self.uri}")
+        return open_object(get, size, f"{path} in {self.uri}", answer["Body"])
 
     def _get(self, path: str, etag: str, first: int) -> Any:
         """The body of an object from byte `first` on."""
-        where: dict[str, Any] = {"Range": f"bytes={first}-"} if first else {}
-        with self._explained(f"read {path} in {self.uri}"):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path, IfMatch=f'"{etag}"', **where)
+        answer = self._answer(path, etag, first)
         if first and not str(answer.get("ContentRange", "")).startswith(f"bytes {first}-"):
             raise StorageError(f"the server of {self.uri} does not support ranges: it cannot be read safely")
         return answer["Body"]
+
+    def _answer(self, path: str, etag: str, first: int) -> dict[str, Any]:
+        """What the server says to a GET from byte `first` on, of an object that still has `etag` if one is named."""
+        where: dict[str, Any] = {"Range": f"bytes={first}-"} if first else {}
+        if etag:
+            where["IfMatch"] = f'"{etag}"'
+        with self._explained(f"read {path} in {self.uri}"):
+            return cast(dict[str, Any], self._client.get_object(Bucket=self._bucket, Key=self._prefix + path, **where))
 
     @contextlib.contextmanager
     def open_write(self, path: str, exclusive: bool = False) -> Iterator[HashingWriter]:

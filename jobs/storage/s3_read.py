@@ -16,20 +16,23 @@ Get = Callable[[int], Any]
 """First byte → botocore's StreamingBody from there on."""
 
 
-def open_object(get: Get, size: int, name: str) -> BinaryIO:
-    """A buffered, seekable stream of one object of `size` bytes; StorageError, with `name`, when it cannot be read."""
-    return cast(BinaryIO, io.BufferedReader(_ObjectReader(get, size, name), _BUFFER))
+def open_object(get: Get, size: int, name: str, body: Any) -> BinaryIO:
+    """A buffered, seekable stream of one object of `size` bytes; StorageError, with `name`, when it cannot be read.
+
+    `body` is its first StreamingBody, from byte 0 on.
+    """
+    return cast(BinaryIO, io.BufferedReader(_ObjectReader(get, size, name, body), _BUFFER))
 
 
 class _ObjectReader(io.RawIOBase):
     """Bytes of one object; knows how many there are, so that an early end is never taken for the end."""
 
-    def __init__(self, get: Get, size: int, name: str) -> None:
+    def __init__(self, get: Get, size: int, name: str, body: Any) -> None:
         self._get = get
         self._size = size
         self._name = name
         self._position = 0
-        self._body: Any = None
+        self._body = body
         self._at = 0  # where the open body stands
 
     def readable(self) -> bool:

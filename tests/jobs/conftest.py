@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from rich.console import Console
 
 from cfanet.seeds import SeedKey
@@ -25,6 +26,16 @@ def endpoint() -> Iterator[str]:
     """The address of a real S3 endpoint, empty at first, for one file of tests."""
     with moto_server() as address:
         yield address
+
+
+@pytest.fixture(autouse=True)
+def no_ray_by_mistake(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Who asks Ray anything starts one, which would stay for all tests that follow."""
+    yield
+    started = ray.is_initialized() and request.node.get_closest_marker("ray") is None
+    if started:
+        ray.shutdown()
+    assert not started, "a test without the mark `ray` started one"
 
 
 @pytest.fixture

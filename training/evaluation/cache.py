@@ -4,6 +4,7 @@ Holds embeddings, which are biometric data: keep the folder as you keep the orig
 """
 
 import ast
+import functools
 import hashlib
 import sqlite3
 import time
@@ -60,6 +61,7 @@ def code_digest(*files: Path) -> str:
     return key_of(*(_without_prose(file.read_text(encoding="utf-8")) for file in sorted(files)))
 
 
+@functools.lru_cache(maxsize=128)  # every part of a run asks for the same few files
 def _without_prose(source: str) -> str:
     """The program as a syntax tree without comments, layout and docstrings."""
     tree = ast.parse(source)

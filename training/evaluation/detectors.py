@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import dlib
 import face_recognition_models
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
 
 from cfanet.boxes import overlap
 from cfanet.errors import ConfigError, PictureError
@@ -45,6 +44,8 @@ def load_detector(name: str, device: str = "cpu") -> Detect:
     dlib-cnn: max-margin detection, one doubling; seconds a picture without a GPU.
     """
     if name == "mtcnn":
+        from facenet_pytorch import MTCNN  # with torchvision, which takes seconds: only where it is asked for
+
         return _mtcnn(MTCNN(keep_all=True, device=device))
     if name == "dlib-hog":
         detector = dlib.get_frontal_face_detector()
@@ -102,7 +103,7 @@ def detectors_digest() -> str:
     return key_of(code_digest(Path(__file__)), *(version(name) for name in ("dlib-bin", "facenet-pytorch")))
 
 
-def _mtcnn(networks: MTCNN) -> Detect:
+def _mtcnn(networks: Any) -> Detect:
     @torch.inference_mode()
     def detect(image: ImageArray) -> list[Sighting]:
         boxes, scores, points = networks.detect(image, landmarks=True)

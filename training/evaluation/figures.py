@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from training.evaluation.document import Cell
 from training.evaluation.figure_style import (
@@ -92,15 +92,15 @@ def det_curves(values: Values, path: Path) -> Path:
             genuine = np.sort(values[f"{judge}|{name}|genuine"])
             missed = np.searchsorted(genuine, thresholds, side="left") / len(genuine)
             inside = (far >= _SMALLEST_RATE) & (far <= 0.5)
-            shown = norm.ppf(missed.clip(_SMALLEST_RATE, 1 - _SMALLEST_RATE)[inside])
+            shown = ndtri(missed.clip(_SMALLEST_RATE, 1 - _SMALLEST_RATE)[inside])
             label = "untouched" if name == "raw" else name
             line = {"linewidth": 1.8, "linestyle": dashes_of(name), "clip_on": False}
-            axes.plot(norm.ppf(far[inside]), shown, color=colour_of(name, position), label=label, **line)
+            axes.plot(ndtri(far[inside]), shown, color=colour_of(name, position), label=label, **line)
         for ticks, labels in ((axes.set_xticks, axes.set_xticklabels), (axes.set_yticks, axes.set_yticklabels)):
-            ticks(norm.ppf(_RATES).tolist())
+            ticks(ndtri(_RATES).tolist())
             labels([f"{rate:g}" for rate in _RATES])
-        axes.set_xlim(norm.ppf(_SMALLEST_RATE), norm.ppf(0.5))
-        axes.set_ylim(norm.ppf(_SMALLEST_RATE), norm.ppf(1 - _SMALLEST_RATE))
+        axes.set_xlim(ndtri(_SMALLEST_RATE), ndtri(0.5))
+        axes.set_ylim(ndtri(_SMALLEST_RATE), ndtri(1 - _SMALLEST_RATE))
         _finish(axes, short(judge), "false accept rate", "share of same pairs that are missed")
     legend_below(figure)
     return save(figure, path)

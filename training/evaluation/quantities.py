@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from audit.intervals import rate
 
@@ -61,7 +60,7 @@ def mean(values: Sequence[float]) -> Measured:
     if n == 1:
         return Measured(centre, None, None, 1, "none: one value")
     spread = float(array.std(ddof=1))
-    half = float(student.ppf(0.975, n - 1)) * spread / math.sqrt(n)
+    half = float(stdtrit(n - 1, 0.975)) * spread / math.sqrt(n)
     return Measured(centre, centre - half, centre + half, n, "Student's t 95 %", spread=spread)
 
 
@@ -74,7 +73,7 @@ def correlation(a: Sequence[float], b: Sequence[float]) -> Measured:
     r = float(np.corrcoef(x, y)[0, 1])
     if n < 4 or abs(r) >= 1.0 - 1e-12:
         return Measured(r, None, None, n, "none: fewer than 4 values, or r is ±1")
-    half = float(norm.ppf(0.975)) / math.sqrt(n - 3)
+    half = float(ndtri(0.975)) / math.sqrt(n - 3)
     centre = math.atanh(r)
     return Measured(r, math.tanh(centre - half), math.tanh(centre + half), n, "Fisher's z 95 %")
 

@@ -95,6 +95,16 @@ def test_etag_changes_with_the_content_and_pins_what_is_read(storage: S3Storage)
         storage.open_read("file")
 
 
+def test_a_whole_object_is_one_request(endpoint: str, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.put("p/file", b"abc")
+    bucket.put("p/empty", b"")
+    with FaultyProxy(endpoint, share=0.0) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        storage = S3Storage(f"s3://{bucket.name}/p")
+        assert read_bytes(storage, "file") == b"abc" and proxy.counts["requests"] == 1
+        assert read_bytes(storage, "empty") == b"" and proxy.counts["requests"] == 2
+
+
 def test_an_object_that_changes_while_it_is_read_is_an_error_not_a_mixture(storage: S3Storage) -> None:
     write_bytes(storage, "file", _BIG)
     file = storage.open_read("file")
@@ -162,6 +172,7 @@ def test_each_kind_of_fault_is_survived(
             assert read_bytes(storage, f"{number}") == _BIG
     assert all(proxy.counts[kind] for kind in kinds)
     assert bucket.get("p/0") == bucket.get("p/1") == _BIG
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     S3Storage(f"s3://{bucket.name}/p").clear_scratch()  # an upload whose id got lost stays open until then
     assert bucket.uploads() == 0
 
