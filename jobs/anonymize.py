@@ -21,7 +21,6 @@ from jobs.pictures import SourcePicture, enrolled_by_picture, looks_like_picture
 from jobs.plan import codec_for
 from jobs.record import ShardRecord
 from jobs.storage import open_storage
-from jobs.video import VideoRelease
 from jobs.worker import JobContext
 
 _EXTRA_PASSES = 2  # how often a face seen only in the encoded picture is added and the picture done again
@@ -88,6 +87,8 @@ class AnonymizeWorker:
         with self._gallery.shard(item.shard) as folder:
             enrolled = enrolled_by_picture(item, read_shard(folder, item.shard, self._compared(item)))
         if item.format == VideoCodec.name:
+            from jobs.video import VideoRelease  # with scipy: workers of pictures start sooner without it
+
             return VideoRelease(self._context, self._anonymizer).process(item, enrolled)
         record = ShardRecord(item)
         # From here on the old manifest, if any, would describe files that are about to change.

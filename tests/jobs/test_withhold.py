@@ -1,18 +1,18 @@
 """A shard that breaks its worker is withheld whole, on the record, and stops nobody else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cfanet.errors import CfanetError, StorageError
-from jobs import stages
+from jobs import pipeline, stages
 from jobs.anonymize import AnonymizeWorker
 from jobs.config import ReleaseConfig
 from jobs.enrol import EnrolWorker
 from jobs.manifest import read_manifest
-from jobs.pipeline import ShardReport
+from jobs.pipeline import ShardReport, ray_session
 from jobs.progress import Progress
 from jobs.quarantine import read_quarantine
 from jobs.release import release
@@ -107,9 +107,19 @@ def test_storage_and_configuration_are_not_the_shards_fault() -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("inline")
 def test_a_picture_that_kills_its_process_costs_its_shard_alone(
-    source: Path, tmp_path: Path, make_config: Make, quiet: Progress
+    source: Path, tmp_path: Path, make_config: Make, quiet: Progress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Anonymizing on Ray, where its worker may die; the other stages here: each would start one more worker."""
+    here = stages.run_stage
+
+    def run_stage(worker: Any, context: Any, items: Any) -> Iterator[ShardReport[Any]]:
+        run = pipeline.run_stage if worker is AnonymizeWorker else here
+        yield from run(worker, context, items)
+
+    monkeypatch.setattr("jobs.stages.run_stage", run_stage)
+    monkeypatch.setattr("jobs.release.ray_session", ray_session)
     for shard in range(3):
         write_tar(source / f"{shard}.tar", [(f"{shard}.png", encoded([KILLER if shard == 1 else 2]))])
     config = make_config(run__workers=1, run__max_task_retries=1, run__max_withheld=0.5)

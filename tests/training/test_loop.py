@@ -144,7 +144,7 @@ def test_a_loss_can_be_switched_off(tmp_path: Path, faces: FaceSet) -> None:
 def test_reconstruction_is_learned(tmp_path: Path, faces: FaceSet) -> None:
     values: list[float] = []
     only = {"adversarial": 0.0, "local": 0.0, "identity": 0.0}
-    chosen = settings(tmp_path / "faces", 120, only).model_copy(
+    chosen = settings(tmp_path / "faces", 60, only).model_copy(
         update={"optimizer": OptimizerSettings(learning_rate=0.01, warmup_steps=0)}
     )
     colours = torch.randint(0, 256, (16, 3, 1, 1), generator=torch.Generator().manual_seed(0)).byte()

@@ -92,6 +92,7 @@ def test_the_second_run_makes_nothing_again_and_finds_the_same(
 def test_what_was_prepared_is_not_made_again(
     workers: int, dataset: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("training.evaluation.lfw.run_jobs", lambda jobs, workers: [job() for job in jobs])
     request = Request(dataset, out, ("dlib",), generator=str(dataset / "tiny.safetensors"), loops=("on", "off"))
     prepare_lfw(request, dataset / "pairs.csv", workers)
     made: list[str] = []
