@@ -22,7 +22,7 @@ demo: $(STAMP)  ## offline: build a small dataset, release it, print where the r
 	$(VENV)/bin/cfanet demo
 
 # Two processes of about the same length: what starts a Ray, and the rest.
-test: $(STAMP)  ## the test suite but for chaos; 6 to 18 minutes on two cores, as fast as they are
+test: $(STAMP)  ## the test suite but for chaos; under ten minutes on two cores
 	@log=$$(mktemp); status=0; \
 	$(PY) -m pytest -m "not ray and not chaos" >"$$log" 2>&1 & others=$$!; \
 	$(PY) -m pytest -m "ray and not chaos" tests/jobs tests/test_end_to_end.py || status=$$?; \

@@ -244,7 +244,7 @@ class Anonymizer:
         while pending:
             found = [(face, targets) for face in pending if (targets := candidates(face, attempt))]
             wanted = [(face, target.vector) for face, targets in found for target in targets]
-            crops = self._decode(wanted, None if moving else self._keeper)
+            crops = self._decode(wanted)
             attempt += 1
             for face, targets in found:
                 face.attempts, face.requested_deg = attempt, targets[0].angle_deg
@@ -262,7 +262,7 @@ class Anonymizer:
             for face, row in zip(batch, restored.float().cpu(), strict=False):
                 face.restored = row[None]
 
-    def _decode(self, wanted: list[tuple[Face, Tensor]], keeper: LandmarkKeeper | None) -> Iterator[Tensor]:
+    def _decode(self, wanted: list[tuple[Face, Tensor]]) -> Iterator[Tensor]:
         """The crop of each face moved to a target, in batches that do not depend on the other faces."""
         network = self._generator().network
         for batch in self._batches(wanted):
@@ -279,8 +279,8 @@ class Anonymizer:
             ]
             restored = self._stack(own)
             moved = network.move(crops, content, identity, goal, restored).float()
-            if keeper is not None:
-                moved = keeper.put_back(moved, self._stack([keeper.of(face) for face, _ in batch]))
+            if self._keeper is not None:
+                moved = self._keeper.put_back(moved, self._stack([self._keeper.of(face) for face, _ in batch]))
             yield from (crop[None] for crop in moved[: len(batch)].cpu())
 
     def _batches(self, wanted: list[tuple[Face, Tensor]]) -> Iterator[list[tuple[Face, Tensor]]]:

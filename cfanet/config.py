@@ -127,7 +127,7 @@ class AnonymizeSettings(Section):
         0.5,
         ge=0.0,
         le=1.0,
-        description="share of the way that nose and mouth of a new face are put back to where they lay, in pictures, "
+        description="share of the way that nose and mouth of a new face are put back to where they lay, "
         "for pose and smile; 0 leaves them",
     )
     min_replace_px: float = Field(

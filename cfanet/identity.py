@@ -20,7 +20,6 @@ from cfanet.weights import IdentitySpread, TrainedGenerator
 IDENTITY_BRANCH = "identity-branch"
 MAX_ANGLE_DEG = 150.0  # further out, decoded vectors are no longer faces
 _CROWD_MOST = 8_192  # people that a direction is compared with: its cost grows with them
-_COMMON = 0.5  # of the mean of real identities is left out of draws: what all share brings new people together
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +73,8 @@ def _direction(
     drawn, and the one is taken that leads to the identity whose nearest neighbour in the crowd is furthest away.
     """
     draws = 1 if crowd is None else crowd.draws
-    drawn = torch.stack([spread.sample(rng) for _ in range(draws)]) - _COMMON * spread.mean
-    towards = tangent(origin, drawn.double())
+    goals = torch.stack([spread.goal(rng) for _ in range(draws)])
+    towards = tangent(origin, goals.double())
     if crowd is None or draws == 1:
         return towards[0]
     reached = rotate(origin, towards, math.radians(angle_deg)).float()

@@ -17,6 +17,7 @@ from cfanet.networks.generator import Generator, GeneratorConfig
 from cfanet.recognizers import FACENET_NAMES, file_digest, load_recognizer
 
 FORMAT = "cfanet-generator/4"  # changes with the network and with the alignment of crops: weights fit one
+_LEFT_OUT = 0.5  # of the mean of real identities
 DEFAULT_GENERATOR = "generator-default.safetensors"
 
 
@@ -27,9 +28,14 @@ class IdentitySpread:
     mean: Tensor  # (d,) float32
     root: Tensor  # (d, d) float32, root @ root.T = covariance
 
-    def sample(self, rng: torch.Generator) -> Tensor:
-        """One vector drawn from the normal distribution with this mean and covariance; (d,), not normalised."""
-        return self.mean + self.root @ torch.randn(len(self.mean), generator=rng)
+    def goal(self, rng: torch.Generator) -> Tensor:
+        """What a new identity turns towards, in training as in a release; (d,), not normalised.
+
+        Drawn from the normal distribution with this covariance and a part of the mean: what all people share brings
+        new identities together (docs/LOG.md, 2026-11-28).
+        """
+        drawn = self.mean + self.root @ torch.randn(len(self.mean), generator=rng)
+        return drawn - _LEFT_OUT * self.mean
 
     @classmethod
     def measure(cls, vectors: Tensor) -> "IdentitySpread":

@@ -143,7 +143,7 @@ class PairSampler:
     def _virtual(self, may: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """For a share of the pairs in `may`, a direction from the spread of real identities, and an angle."""
         n, low, high = len(may), *self._virtual_rad
-        turn = torch.stack([self._spread.sample(rng) for _ in range(n)])
+        turn = torch.stack([self._spread.goal(rng) for _ in range(n)])
         theta = torch.empty(n).uniform_(low, high, generator=rng)
         chosen = may & (torch.rand(n, generator=rng) < self._virtual_share)
         return turn * chosen[:, None], theta * chosen
