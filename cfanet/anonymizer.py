@@ -23,7 +23,15 @@ from cfanet.covers import compose, cover_of
 from cfanet.detect import MTCNNDetector
 from cfanet.face import Face, known
 from cfanet.hypersphere import normalise
-from cfanet.identity import IDENTITY_BRANCH, Crowd, IdentityBranch, angle_of_attempt, directions, propose
+from cfanet.identity import (
+    IDENTITY_BRANCH,
+    Crowd,
+    IdentityBranch,
+    IdentityPolicy,
+    angle_of_attempt,
+    directions,
+    propose,
+)
 from cfanet.landmark_keeper import LandmarkKeeper
 from cfanet.loop_checks import LoopChecks
 from cfanet.paste import Patch
@@ -129,8 +137,7 @@ class Anonymizer:
         if not vectors:
             return []
         origin, key = normalise(torch.stack(vectors).mean(0)), self._parts.key
-        spread, angles = self._generator().spread, self._angles()
-        return directions(origin, spread, angles, lambda n: key.generator(name, index, n), self._crowd)
+        return directions(origin, self._policy, self._angles(), lambda n: key.generator(name, index, n))
 
     @torch.inference_mode()
     def run_assigned(self, image: ImageArray, name: str, assigned: Sequence[Assigned]) -> ImageResult:
@@ -211,17 +218,18 @@ class Anonymizer:
                 return []
             rng = self._parts.key.generator(ids[face.picture], face.index, attempt)
             angle = angle_of_attempt(loop, self._settings.angle_deg, face.shown)
-            new = (propose(known(face.z_id), spread, angle, rng, self._crowd) for _ in range(loop.candidates))
+            new = (propose(known(face.z_id), policy, angle, rng) for _ in range(loop.candidates))
             return [Target(angle, vector) for vector in new]
 
-        spread = self._generator().spread
+        policy = self._policy
         self._try(faces, images, candidates)
 
     @cached_property
-    def _crowd(self) -> Crowd | None:
-        """Everybody whom new identities keep away from; galleries may be filled after the anonymizer was made."""
+    def _policy(self) -> IdentityPolicy:
+        """Which way new identities lie; galleries may be filled after the anonymizer was made."""
         everyone = self._parts.galleries.get(IDENTITY_BRANCH)
-        return Crowd.of(everyone, self._settings.loop.draws) if everyone is not None and everyone.ids else None
+        crowd = Crowd.of(everyone, self._settings.loop.draws) if everyone is not None and everyone.ids else None
+        return IdentityPolicy.of(self._generator(), self._settings, crowd)
 
     def _angles(self) -> list[float]:
         loop = self._settings.loop

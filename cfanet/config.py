@@ -130,6 +130,19 @@ class AnonymizeSettings(Section):
         description="share of the way that nose and mouth of a new face are put back to where they lay, "
         "for pose and smile; 0 leaves them",
     )
+    keep_eyes: float = Field(
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="share of the opening or closing of eyes, as far as it can be foretold, that new identities are "
+        "turned away from; more leaves fewer ways to somebody new",
+    )
+    keep_smile: float = Field(
+        0.3,
+        ge=0.0,
+        le=1.0,
+        description="the same for the width of the smile",
+    )
     min_replace_px: float = Field(
         32.0, ge=0.0, description="narrower faces are obscured: recognizers cannot tell whether a new one passes"
     )

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cfanet.align import crop_points, similarity_transform, warp
 from cfanet.assigned import Target
-from cfanet.config import LoopSettings
+from cfanet.config import AnonymizeSettings, LoopSettings
+from cfanet.expression import KeptExpression
 from cfanet.hypersphere import rotate, tangent
 from cfanet.recognizers import threshold_at
 from cfanet.records import Embeddings, ImageArray, Landmarks
@@ -37,20 +38,31 @@ class Crowd:
         return cls(torch.from_numpy(np.ascontiguousarray(people.embeddings[chosen], dtype=np.float32)), draws)
 
 
-def propose(
-    z_id: Tensor, spread: IdentitySpread, angle_deg: float, rng: torch.Generator, crowd: Crowd | None = None
-) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class IdentityPolicy:
+    """What decides the direction of a new identity."""
+
+    spread: IdentitySpread
+    kept: KeptExpression | None = None  # of the old face's expression
+    crowd: Crowd | None = None
+
+    @classmethod
+    def of(
+        cls, generator: TrainedGenerator, settings: AnonymizeSettings, crowd: Crowd | None = None
+    ) -> "IdentityPolicy":
+        """What a release with these settings goes by; without slopes in the generator's file, no expression is kept."""
+        shares = {"eyes": settings.keep_eyes, "smile": settings.keep_smile}
+        return cls(generator.spread, KeptExpression.of(generator.slopes, shares), crowd)
+
+
+def propose(z_id: Tensor, policy: IdentityPolicy, angle_deg: float, rng: torch.Generator) -> Tensor:
     """A new identity at exactly `angle_deg` from `z_id` (Eq. 10 with equality); (d,) unit-norm → (d,) unit-norm."""
     origin = z_id.double()
-    return rotate(origin, _direction(origin, spread, angle_deg, rng, crowd), math.radians(angle_deg)).float()
+    return rotate(origin, _direction(origin, policy, angle_deg, rng), math.radians(angle_deg)).float()
 
 
 def directions(
-    origin: Tensor,
-    spread: IdentitySpread,
-    angles_deg: Sequence[float],
-    rng: Callable[[int], torch.Generator],
-    crowd: Crowd | None = None,
+    origin: Tensor, policy: IdentityPolicy, angles_deg: Sequence[float], rng: Callable[[int], torch.Generator]
 ) -> list[tuple[Target, ...]]:
     """For each attempt a direction from `origin` (d,), and the identities in it: at its angle and at all further ones.
 
@@ -58,27 +70,26 @@ def directions(
     """
     start, found = origin.double(), []
     for n, first in enumerate(angles_deg):
-        towards = _direction(start, spread, first, rng(n), crowd)
+        towards = _direction(start, policy, first, rng(n))
         angles = sorted(set(angles_deg[n:]))
         found.append(tuple(Target(angle, rotate(start, towards, math.radians(angle)).float()) for angle in angles))
     return found
 
 
-def _direction(
-    origin: Tensor, spread: IdentitySpread, angle_deg: float, rng: torch.Generator, crowd: Crowd | None
-) -> Tensor:
+def _direction(origin: Tensor, policy: IdentityPolicy, angle_deg: float, rng: torch.Generator) -> Tensor:
     """Unit tangent at `origin` (d,) float64 towards a draw from the spread of real identities.
 
     A uniformly random tangent of a high-dimensional sphere is mostly noise to the decoder. With a crowd, several are
     drawn, and the one is taken that leads to the identity whose nearest neighbour in the crowd is furthest away.
     """
+    crowd, angle = policy.crowd, math.radians(angle_deg)
     draws = 1 if crowd is None else crowd.draws
-    goals = torch.stack([spread.goal(rng) for _ in range(draws)])
-    towards = tangent(origin, goals.double())
+    towards = tangent(origin, torch.stack([policy.spread.goal(rng) for _ in range(draws)]).double())
+    if policy.kept is not None:
+        towards = policy.kept.turn(origin, towards, angle)
     if crowd is None or draws == 1:
         return towards[0]
-    reached = rotate(origin, towards, math.radians(angle_deg)).float()
-    nearest = (reached @ crowd.vectors.T).amax(1)
+    nearest = (rotate(origin, towards, angle).float() @ crowd.vectors.T).amax(1)
     return towards[int(nearest.argmin())]
 
 

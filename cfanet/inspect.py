@@ -13,7 +13,7 @@ from cfanet.align import crop_points, similarity_transform, warp
 from cfanet.config import AnonymizeSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.errors import InputError
-from cfanet.identity import IdentityBranch, propose
+from cfanet.identity import IdentityBranch, IdentityPolicy, propose
 from cfanet.images import decode
 from cfanet.paste import Patch, paste
 from cfanet.recognizers import load_recognizer
@@ -65,7 +65,9 @@ def render_inspection(
         judge = load_recognizer(recognizer)
         judges[judge.name] = judge
     largest = max(faces, key=lambda face: face.box[2] - face.box[0])
-    grid = [[_replaced(image, largest, generator, angle, row) for angle in angles] for row in range(identities)]
+    policy = IdentityPolicy.of(generator, settings)
+    one = (image, largest, generator, policy)
+    grid = [[_replaced(*one, angle, row) for angle in angles] for row in range(identities)]
     similarity = {name: _similarities(judge, image, grid, largest) for name, judge in judges.items()}
     summary = InspectionSummary(tuple(faces), tuple(angles), similarity, out)
     _draw(summary, image, largest, grid)
@@ -73,14 +75,16 @@ def render_inspection(
 
 
 @torch.inference_mode()
-def _replaced(image: ImageArray, face: Detection, generator: TrainedGenerator, angle: float, row: int) -> ImageArray:
+def _replaced(
+    image: ImageArray, face: Detection, generator: TrainedGenerator, policy: IdentityPolicy, angle: float, row: int
+) -> ImageArray:
     """The picture with the face moved by `angle` towards direction number `row`."""
     size = generator.network.config.resolution
     matrix = similarity_transform(face.landmarks, crop_points(size))
     crop = warp(image, matrix, (size, size))
     content, z_id = generator.network.encode(crop)
     rng = SeedKey(b"inspection: the same every time").generator("inspect", row, 0)
-    target = propose(z_id[0], generator.spread, angle, rng)
+    target = propose(z_id[0], policy, angle, rng)
     return paste(image, [Patch(generator.network.move(crop, content, z_id, target[None]), matrix)])
 
 

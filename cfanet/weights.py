@@ -3,7 +3,7 @@
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from cfanet.recognizers import FACENET_NAMES, file_digest, load_recognizer
 
 FORMAT = "cfanet-generator/4"  # changes with the network and with the alignment of crops: weights fit one
 _LEFT_OUT = 0.5  # of the mean of real identities
+_SLOPES = "slopes."  # what a measure's slope is called in the file; files without any are older, or not fitted
 DEFAULT_GENERATOR = "generator-default.safetensors"
 
 
@@ -54,6 +55,7 @@ class TrainedGenerator:
     thresholds: Mapping[float, float]  # FMR → similarity of two z_id, measured on people it was not trained on
     metadata: Mapping[str, str]
     digest: str  # SHA-256 of the file, hex
+    slopes: Mapping[str, Tensor] = field(default_factory=dict)  # (d,): how a measure of the face changes with z_id
 
 
 def default_generator_path() -> Path:
@@ -62,11 +64,17 @@ def default_generator_path() -> Path:
 
 
 def save_generator(
-    path: Path, network: Generator, spread: IdentitySpread, thresholds: Mapping[float, float], notes: Mapping[str, str]
+    path: Path,
+    network: Generator,
+    spread: IdentitySpread,
+    thresholds: Mapping[float, float],
+    notes: Mapping[str, str],
+    slopes: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a generator as half-precision safetensors; `notes` go into the header beside config and thresholds."""
     tensors = {f"network.{name}": value.half().contiguous() for name, value in network.state_dict().items()}
     tensors |= {"spread.mean": spread.mean.float(), "spread.root": spread.root.float().contiguous()}
+    tensors |= {f"{_SLOPES}{name}": value.float().contiguous() for name, value in (slopes or {}).items()}
     header = {
         "format": FORMAT,
         "config": json.dumps(asdict(network.config), sort_keys=True),
@@ -93,9 +101,10 @@ def load_generator(spec: str, device: str = "cpu") -> TrainedGenerator:
     state = {name.removeprefix("network."): t.float() for name, t in tensors.items() if name.startswith("network.")}
     network.load_state_dict(state)
     spread = IdentitySpread(tensors["spread.mean"], tensors["spread.root"])
+    slopes = {name.removeprefix(_SLOPES): t for name, t in tensors.items() if name.startswith(_SLOPES)}
     thresholds = {float(fmr): float(value) for fmr, value in json.loads(header["thresholds"]).items()}
     network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)  # the layout that is quick
-    return TrainedGenerator(network, spread, thresholds, dict(header), file_digest(path))
+    return TrainedGenerator(network, spread, thresholds, dict(header), file_digest(path), slopes)
 
 
 def _config(header: Mapping[str, str], path: Path) -> GeneratorConfig:

@@ -96,6 +96,12 @@ def landmarks(context: typer.Context) -> None:
 
 
 @app.command(add_help_option=False, context_settings=_PASSED_ON)
+def expression(context: typer.Context) -> None:
+    """Learn which identities open the eyes or widen the smile, so that releases keep both."""
+    _training(context)
+
+
+@app.command(add_help_option=False, context_settings=_PASSED_ON)
 def merge(context: typer.Context) -> None:
     """Average the weights of two generators of one line of training."""
     _training(context)

@@ -14,6 +14,7 @@ from torch import Tensor
 from cfanet.errors import ConfigError, WeightsError
 from cfanet.recognizers import TorchRecognizer, load_recognizer
 from cfanet.weights import load_generator
+from training.cli_expression import app as expression_app
 from training.config import load_settings
 from training.data import FaceSet, PairSampler, data_digest, load_faces, real_spread, split_held_out
 from training.distributed import joined
@@ -30,6 +31,7 @@ from training.preview import preview
 
 app = typer.Typer(help="Training and evaluation.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(expression_app, name="expression")
 _console = Console(stderr=True)
 
 

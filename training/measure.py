@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from cfanet.identity import propose
+from cfanet.identity import IdentityPolicy, propose
 from cfanet.networks.generator import Generator
 from cfanet.weights import IdentitySpread
 from training import losses
@@ -44,7 +44,8 @@ def _measure(
 ) -> dict[str, Tensor]:
     content, z_id = generator.encode(x)
     goals = [
-        propose(z.cpu().float(), spread, _ANGLE_DEG, torch.Generator().manual_seed(row)) for row, z in enumerate(z_id)
+        propose(z.cpu().float(), IdentityPolicy(spread), _ANGLE_DEG, torch.Generator().manual_seed(row))
+        for row, z in enumerate(z_id)
     ]
     restored = generator.decode(content, own)
     moved = generator.move(x, content, z_id, torch.stack(goals).to(x))

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cfanet.identity import propose
+from cfanet.identity import IdentityPolicy, propose
 from cfanet.networks.generator import Generator
 from cfanet.weights import IdentitySpread
 from training.data import FaceSet
@@ -25,9 +25,10 @@ def preview(generator: Generator, faces: FaceSet, spread: IdentitySpread, rows: 
     others = faces.embedding[::every][:rows].roll(1, 0).to(device)
     x = x.to(device)
     columns = [x.cpu(), generator.decode(content, z_id).cpu(), generator.move(x, content, z_id, others).cpu()]
+    policy = IdentityPolicy(spread)
     for angle in ANGLES_DEG:
         rngs = [torch.Generator().manual_seed(row) for row in range(len(x))]
-        moved = [propose(z.cpu().float(), spread, angle, rng) for z, rng in zip(z_id, rngs, strict=True)]
+        moved = [propose(z.cpu().float(), policy, angle, rng) for z, rng in zip(z_id, rngs, strict=True)]
         columns.append(generator.move(x, content, z_id, torch.stack(moved).to(device)).cpu())
     grid = torch.cat([torch.cat(list(column.unbind()), dim=1) for column in columns], dim=2)
     return ((grid.clamp(-1, 1) + 1.0) * 127.5).round().byte()

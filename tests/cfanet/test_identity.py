@@ -7,12 +7,19 @@ import torch
 from cfanet.config import LoopSettings
 from cfanet.errors import ConfigError
 from cfanet.hypersphere import angle_rad, normalise
-from cfanet.identity import MAX_ANGLE_DEG, Crowd, IdentityBranch, angle_of_attempt, directions, propose
+from cfanet.identity import MAX_ANGLE_DEG, Crowd, IdentityBranch, IdentityPolicy, angle_of_attempt, directions, propose
 from cfanet.search import References
 from cfanet.weights import IdentitySpread
 from tests.cfanet.tiny import face_at, noise, spread, tiny_generator
 
 Z = normalise(torch.randn(16, generator=torch.Generator().manual_seed(0)))
+
+
+POLICY = IdentityPolicy(spread())
+
+
+def among(people: References, draws: int) -> IdentityPolicy:
+    return IdentityPolicy(spread(), crowd=Crowd.of(people, draws))
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -21,22 +28,22 @@ def rng(seed: int = 0) -> torch.Generator:
 
 @pytest.mark.parametrize("angle", [0.0, 15.0, 90.0, 150.0])
 def test_the_angle_is_the_one_asked_for(angle: float) -> None:
-    proposed = propose(Z, spread(), angle, rng())
+    proposed = propose(Z, POLICY, angle, rng())
     assert math.degrees(float(angle_rad(Z.double(), proposed.double()))) == pytest.approx(angle, abs=1e-3)
     assert float(proposed.norm()) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_other_randomness_gives_other_people_at_the_same_angle() -> None:
-    one, two = propose(Z, spread(), 60.0, rng(0)), propose(Z, spread(), 60.0, rng(1))
+    one, two = propose(Z, POLICY, 60.0, rng(0)), propose(Z, POLICY, 60.0, rng(1))
     assert float(angle_rad(one, two)) > 0.2
-    assert torch.equal(one, propose(Z, spread(), 60.0, rng(0)))
+    assert torch.equal(one, propose(Z, POLICY, 60.0, rng(0)))
 
 
 def test_directions_come_from_the_spread_of_real_identities() -> None:
     root = torch.zeros(16, 16)
     root[3, 3] = 1.0  # real identities differ along one axis only
     narrow = IdentitySpread(torch.zeros(16), root)
-    step = propose(Z, narrow, 90.0, rng())
+    step = propose(Z, IdentityPolicy(narrow), 90.0, rng())
     axis = torch.zeros(16)
     axis[3] = 1.0
     expected = normalise(axis - Z[3] * Z)
@@ -46,7 +53,7 @@ def test_directions_come_from_the_spread_of_real_identities() -> None:
 def test_half_of_what_all_people_share_is_left_out_of_a_direction() -> None:
     origin, mean, root = torch.eye(16)[0], torch.eye(16)[1], torch.zeros(16, 16)
     root[2, 2] = 1.0  # they share the second axis and differ along the third
-    step = propose(origin, IdentitySpread(mean, root), 90.0, rng())
+    step = propose(origin, IdentityPolicy(IdentitySpread(mean, root)), 90.0, rng())
     differs = float(torch.randn(16, generator=rng())[2])
     assert float(step[1] / step[2]) == pytest.approx(0.5 / differs, rel=1e-4)
 
@@ -63,20 +70,20 @@ def _nearest(vector: torch.Tensor, people: References) -> float:
 def test_with_a_crowd_the_direction_that_leads_furthest_from_everybody_is_taken() -> None:
     people = _people(200)
     drawn = rng()
-    all_of_them = [propose(Z, spread(), 100.0, drawn) for _ in range(8)]
-    chosen = propose(Z, spread(), 100.0, rng(), Crowd.of(people, 8))
+    all_of_them = [propose(Z, POLICY, 100.0, drawn) for _ in range(8)]
+    chosen = propose(Z, among(people, 8), 100.0, rng())
     assert math.degrees(float(angle_rad(Z.double(), chosen.double()))) == pytest.approx(100.0, abs=1e-3)
     assert torch.allclose(chosen, min(all_of_them, key=lambda one: _nearest(one, people)), atol=1e-6)
-    assert torch.allclose(propose(Z, spread(), 100.0, rng(), Crowd.of(people, 1)), all_of_them[0], atol=1e-6)
+    assert torch.allclose(propose(Z, among(people, 1), 100.0, rng()), all_of_them[0], atol=1e-6)
 
 
 def test_a_direction_of_several_angles_is_chosen_once() -> None:
     people = _people(200)
-    crowd = Crowd.of(people, 8)
-    both = directions(Z, spread(), [60.0, 100.0, 140.0], rng, crowd)
+    policy = among(people, 8)
+    both = directions(Z, policy, [60.0, 100.0, 140.0], rng)
     assert [[target.angle_deg for target in targets] for targets in both] == [[60, 100, 140], [100, 140], [140]]
     for n, targets in enumerate(both):
-        assert torch.allclose(targets[0].vector, propose(Z, spread(), targets[0].angle_deg, rng(n), crowd), atol=1e-6)
+        assert torch.allclose(targets[0].vector, propose(Z, policy, targets[0].angle_deg, rng(n)), atol=1e-6)
         turned = [angle_rad(targets[0].vector.double(), target.vector.double()) for target in targets]
         expected = [math.radians(target.angle_deg - targets[0].angle_deg) for target in targets]
         assert [float(angle) for angle in turned] == pytest.approx(expected, abs=1e-5)

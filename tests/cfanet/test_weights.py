@@ -6,7 +6,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from cfanet.errors import ConfigError, WeightsError
-from cfanet.weights import default_generator_path, fetch, list_weights, load_generator, verify
+from cfanet.weights import default_generator_path, fetch, list_weights, load_generator, save_generator, verify
 from tests.cfanet.tiny import THRESHOLDS, tiny_generator, write_tiny
 
 
@@ -26,6 +26,16 @@ def test_a_saved_generator_comes_back_with_all_that_is_known_about_it(saved: Pat
         assert torch.allclose(loaded.network.state_dict()[name], value, atol=2e-3), name
     assert loaded.digest == verify(saved).digest
     assert len(loaded.digest) == 64
+    assert loaded.slopes == {}
+
+
+def test_slopes_of_an_expression_come_back(tmp_path: Path) -> None:
+    slopes = {"eyes": torch.linspace(-1e-3, 1e-3, 16), "smile": torch.ones(16)}
+    generator, path = tiny_generator(), tmp_path / "with.safetensors"
+    save_generator(path, generator.network, generator.spread, THRESHOLDS, {}, slopes)
+    found = load_generator(str(path)).slopes
+    assert set(found) == set(slopes)
+    assert all(torch.equal(found[name], slopes[name]) for name in slopes)
 
 
 def test_one_flipped_byte_changes_the_digest(saved: Path) -> None:
@@ -63,6 +73,7 @@ def test_the_default_generator_is_in_the_package_and_small_enough() -> None:
     generator = load_generator("default")
     assert generator.network.config.resolution >= 64
     assert 1e-3 in generator.thresholds
+    assert set(generator.slopes) == {"eyes", "smile"}
     assert int(generator.metadata["steps"]) > 0
 
 
