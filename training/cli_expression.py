@@ -62,4 +62,4 @@ def fit(
     out.parent.mkdir(parents=True, exist_ok=True)
     save_generator(out, trained.network, trained.spread, trained.thresholds, notes, found.slopes)
     shares = ", ".join(f"{name} {value:.2f}" for name, value in explained.items())
-    _console.print(f"{out}: of the change on faces held out, slopes explain (R²) {shares}")
+    _console.print(f"{out}: of the change on people held out, slopes explain (R²) {shares}")

@@ -21,12 +21,12 @@ from cfanet.errors import InputError
 from cfanet.identity import IdentityPolicy, propose
 from cfanet.images import Picture, encode
 from cfanet.weights import TrainedGenerator
-from training.data import load_faces
+from training.data import UNKNOWN, load_faces
 
 _FIELDS = ("points", "lids", "mouth", "eye_distance")
 _INDEX, _PICTURES = "new-faces.npz", "new-faces.tar"
 _RIDGE = 1.0 / 280.0  # per new face; R² on held-out faces is flat around it
-_FOLDS = 5  # of faces, for R²
+_FOLDS = 5  # of people, for R²
 _FEWEST = 100  # old faces: fewer tell little of 128 dimensions
 _BATCH = 16
 _SEED = 0
@@ -39,7 +39,7 @@ class Slopes:
     """What was fitted."""
 
     slopes: dict[str, Tensor]  # "eyes" and "smile", which `[anonymize]` can keep → (d,) float32: change with z_id
-    explained: dict[str, float]  # measure → R² of its change on faces that were not fitted
+    explained: dict[str, float]  # measure → R² of its change on faces of people who were not fitted
     faces: int  # old ones with points, and at least one new one with points
     new_faces: int
 
@@ -55,20 +55,22 @@ def make_new_faces(
 ) -> int:
     """Write at most `amount[0]` prepared faces of `faces`, evenly chosen, each before `amount[1]` new ones.
 
-    New ones are at `angle_deg` of z_id.
-    `out` gets one shard: crops, and an index with `face` (N,), which old face a crop belongs to, and `identity` (N, d),
-    z_id of the old faces and what was asked for of the new ones. `report` is told how many are done of how many. The
-    same arguments make the same faces. Returns the number of old faces.
+    New ones are at `angle_deg` of z_id. `out` gets one shard: crops, and an index with `face` (N,), which old face a
+    crop belongs to, `person` (N,), whose that is, and `identity` (N, d), z_id of the old faces and what was asked for
+    of the new ones. `report` is told how many are done of how many. The same arguments make the same faces. Returns
+    the number of old faces.
     """
     if others := [file.name for file in out.glob("*.npz") if file.name != _INDEX]:
         raise InputError(f"{out} holds other faces ({others[0]}): give a folder of its own")
     count, each = amount
     network, size = generator.network, generator.network.config.resolution
-    pictures = load_faces(faces, size).pictures
-    chosen = pictures[torch.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().long()]
+    prepared = load_faces(faces, size)
+    rows = torch.linspace(0, len(prepared) - 1, min(count, len(prepared))).round().long()
+    chosen, person = prepared.pictures[rows], _people(prepared.identity[rows])
     device = next(network.parameters()).device
     rng, policy = torch.Generator().manual_seed(_SEED), IdentityPolicy(generator.spread)
     out.mkdir(parents=True, exist_ok=True)
+    (out / _INDEX).unlink(missing_ok=True)  # written last: without it the folder holds no faces
     identities: list[Tensor] = []
     with tarfile.open(out / f"{_PICTURES}.part", "w") as tar:
         for start in range(0, len(chosen), _BATCH):
@@ -85,9 +87,18 @@ def make_new_faces(
                     _add(tar, f"{start + row:06}-{n:02}.png", crop)
             report(min(start + _BATCH, len(chosen)), len(chosen))
     (out / f"{_PICTURES}.part").replace(out / _PICTURES)
-    belongs = np.repeat(np.arange(len(chosen)), 1 + each)
-    np.savez(out / _INDEX, face=belongs, identity=torch.stack(identities).numpy(), generator=generator.digest)
+    old = np.arange(len(chosen)).repeat(1 + each)
+    asked_for = torch.stack(identities).numpy()
+    np.savez(out / _INDEX, face=old, person=person[old], identity=asked_for, generator=generator.digest)
     return len(chosen)
+
+
+def _people(identity: Tensor) -> npt.NDArray[np.int64]:
+    """A number for each person; faces without a label are people of their own."""
+    codes = identity.numpy().astype(np.int64)
+    alone = codes == UNKNOWN
+    codes[alone] = codes.max() + 1 + np.arange(int(alone.sum()))
+    return codes
 
 
 def _add(tar: tarfile.TarFile, name: str, crop: Tensor) -> None:
@@ -106,7 +117,7 @@ def fit_slopes(generator: TrainedGenerator, new_faces: Path, points: Path) -> Sl
     each, `mouth`, its corners, and `eye_distance`, between the eyes, in which the mouth is measured. InputError says
     what does not fit.
     """
-    index = _read(new_faces / _INDEX, ("face", "identity", "generator"), "cfanet expression make")
+    index = _read(new_faces / _INDEX, ("face", "person", "identity", "generator"), "cfanet expression make")
     marked = _read(points, _FIELDS, "a landmark finder; see docs/training.md")
     if str(index["generator"]) != generator.digest:
         raise InputError(f"{new_faces} was made with another generator: make new faces with the one to be fitted")
@@ -124,7 +135,7 @@ def fit_slopes(generator: TrainedGenerator, new_faces: Path, points: Path) -> Sl
     changes = {name: (of - of[old])[kept] for name, of in (("eyes", lids), ("smile", mouth / apart))}
     return Slopes(
         {name: torch.from_numpy(_ridge(steps, change)[0]).float() for name, change in changes.items()},
-        {name: _explained(steps, change, face[kept]) for name, change in changes.items()},
+        {name: _explained(steps, change, index["person"][kept]) for name, change in changes.items()},
         several,
         int(kept.sum()),
     )
@@ -163,10 +174,10 @@ def _ridge(steps: Rows, change: Rows) -> tuple[Rows, float]:
     return slope, level - float(middle @ slope)
 
 
-def _explained(steps: Rows, change: Rows, face: npt.NDArray[np.integer[Any]]) -> float:
-    """R² of the change in faces that the regression has not seen."""
+def _explained(steps: Rows, change: Rows, person: npt.NDArray[np.integer[Any]]) -> float:
+    """R² of the change in faces of people whom the regression has not seen."""
     missed = 0.0
-    fold = face.astype(np.int64) % _FOLDS
+    fold = np.unique(person, return_inverse=True)[1] % _FOLDS
     for left_out in range(_FOLDS):
         slope, level = _ridge(steps[fold != left_out], change[fold != left_out])
         held = fold == left_out

@@ -49,6 +49,8 @@ def cosine(one: torch.Tensor, other: npt.NDArray[np.float64]) -> float:
 def test_new_faces_follow_their_old_ones_at_the_angle_that_was_asked_for(made: Path) -> None:
     index = np.load(made / "new" / "new-faces.npz")
     assert index["face"].tolist() == np.repeat(np.arange(120), 3).tolist()
+    people = index["person"].reshape(120, 3)
+    assert (people == people[:, :1]).all() and len(np.unique(people)) == 40
     identity = index["identity"].reshape(120, 3, 16)
     assert np.allclose(np.linalg.norm(identity, axis=2), 1.0, atol=1e-5)
     similarity = np.einsum("fd,fnd->fn", identity[:, 0], identity[:, 1:])
