@@ -8,8 +8,10 @@ from audit.config import GateSettings
 from audit.gate_questions import attacks, certain, groups, leaks, outside
 from audit.intervals import Rate, rule_of_three, trials_for
 from audit.metrics import Judgement, Measurements
+from audit.records import NAMED_BY_AUDIT
 from audit.rows import RunRows
 from audit.words import percent, rounded, whole
+from cfanet.records import FaceDecision
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ def decide(measured: Measurements, settings: GateSettings, rows: RunRows) -> Ver
 def _checks(measured: Measurements, settings: GateSettings, rows: RunRows) -> Iterator[Check]:
     yield _independence(measured, settings)
     for judge in measured.judgements:
-        yield from _mated(judge, settings)
+        yield from _mated(judge, settings, _named(rows))
         yield from _identified(judge, settings)
         yield _collisions(judge, settings, rows)
         yield from certain(judge, settings)
@@ -95,8 +97,14 @@ def _independence(measured: Measurements, settings: GateSettings) -> Check:
     )
 
 
-def _mated(judge: Judgement, settings: GateSettings) -> Iterator[Check]:
-    """One-to-one: is a released face matched to its own original?"""
+def _named(rows: RunRows) -> int:
+    """How many faces are obscured, and so count as replaced no more, because an earlier audit named them."""
+    detail = [face.detail for face in rows.faces if face.decision == FaceDecision.OBSCURED]
+    return sum(text.startswith(NAMED_BY_AUDIT) for text in detail)
+
+
+def _mated(judge: Judgement, settings: GateSettings, named: int) -> Iterator[Check]:
+    """One-to-one: is a released face matched to its own original? `named` more were, and are obscured."""
     words = {
         "replaced": "Is anyone recognisable in a replaced face?",
         "unrecorded": "Is anyone recognisable in a face that the ledger does not mention?",
@@ -116,6 +124,8 @@ def _mated(judge: Judgement, settings: GateSettings) -> Iterator[Check]:
             allowed = percent(settings.max_mated_upper)
             detail += f" The upper confidence limit is {percent(found.high)}; {allowed} is allowed."
         detail = detail + _too_few(found, limit, settings.confidence) if found.n else "There was none to compare."
+        if group == "replaced" and named:
+            detail += f" {whole(named)} more were named by an earlier audit, and are obscured: they do not count here."
         yield Check(
             name=f"mated_{group}:{judge.recognizer}",
             question=question,

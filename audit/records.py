@@ -10,6 +10,9 @@ from typing import Literal
 
 from cfanet.records import Box, Comparison, Detection, Embeddings, FaceRecord, ImageArray, ImageStatus
 
+NAMED_BY_AUDIT = "named by an audit"
+"""How the detail of a face begins that is obscured because of what an earlier audit of the same release found."""
+
 
 @dataclass(frozen=True, eq=False)
 class EnrolledFace:

@@ -18,7 +18,11 @@ class FakeCostlyAnonymizer(FakeAnonymizer):
     """Takes a known time for every picture."""
 
     def run(
-        self, images: Sequence[ImageArray], ids: Sequence[str], detections: Sequence[list[Detection]] | None = None
+        self,
+        images: Sequence[ImageArray],
+        ids: Sequence[str],
+        detections: Sequence[list[Detection]] | None = None,
+        named: Sequence[Mapping[int, str]] | None = None,
     ) -> list[ImageResult]:
         """Sleep, and answer as the fake does."""
         started = time.time()
@@ -26,7 +30,7 @@ class FakeCostlyAnonymizer(FakeAnonymizer):
         if folder := os.environ.get(LOG):
             with open(os.path.join(folder, str(os.getpid())), "a", encoding="ascii") as log:
                 log.write(f"{started} {time.time()} {len(images)}\n")
-        return super().run(images, ids, detections)
+        return super().run(images, ids, detections, named)
 
 
 class FakeCostlyTools(FakeTools):

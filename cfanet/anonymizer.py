@@ -96,17 +96,29 @@ class Anonymizer:
 
     @torch.inference_mode()
     def run(
-        self, images: Sequence[ImageArray], ids: Sequence[str], detections: Sequence[list[Detection]] | None = None
+        self,
+        images: Sequence[ImageArray],
+        ids: Sequence[str],
+        detections: Sequence[list[Detection]] | None = None,
+        named: Sequence[Mapping[int, str]] | None = None,
     ) -> list[ImageResult]:
         """Anonymize pictures; one result each, in order.
 
         `images` are (H, W, 3) uint8 RGB and are not changed, `ids` name them (the randomness of a face depends on its
-        picture's id), `detections` are known faces; without them the detector looks. A picture's result does not
-        depend on the other pictures, on their order or on their number. PictureError when the detector fails.
+        picture's id), `detections` are known faces; without them the detector looks. `named` are faces of each picture
+        that get no new face whatever the loop would say, by index, and why. A picture's result does not depend on the
+        other pictures, on their order or on their number. PictureError when the detector fails.
         """
         found = detections if detections is not None else [self._parts.detector.detect(image) for image in images]
+        refusals = named if named is not None else [{} for _ in images]
         faces = [
-            Face(picture, index, detection, self._parts.key.seed_id(ids[picture], index))
+            Face(
+                picture,
+                index,
+                detection,
+                self._parts.key.seed_id(ids[picture], index),
+                refusals[picture].get(index, ""),
+            )
             for picture, several in enumerate(found)
             for index, detection in enumerate(several)
         ]
@@ -114,7 +126,7 @@ class Anonymizer:
             self._encode(faces, images)
             self._replace(faces, images, ids)
         elif self._parts.borrowed is not None:
-            self._borrow(faces, images, ids)
+            self._borrow([face for face in faces if not face.refusal], images, ids)
         grouped: list[list[Face]] = [[] for _ in images]
         for face in faces:
             grouped[face.picture].append(face)

@@ -16,6 +16,7 @@ from jobs.codecs.shard import Member, Refusal, Sample, ShardWriter, WorkItem, un
 from jobs.codecs.video import VideoCodec
 from jobs.gallery_store import GalleryStore
 from jobs.manifest import Manifest, delete_manifest
+from jobs.obscure_list import NOBODY, ObscureList
 from jobs.overlap import Behind, ahead, behind
 from jobs.pictures import SourcePicture, enrolled_by_picture, looks_like_picture, source_pictures, wants_pictures
 from jobs.plan import codec_for
@@ -49,6 +50,7 @@ class _Work:
     """What the batches of one item share."""
 
     enrolled: dict[str, EnrolledPicture]
+    named: ObscureList
     record: ShardRecord
     writer: ShardWriter
     encoders: ThreadPoolExecutor
@@ -101,7 +103,8 @@ class AnonymizeWorker:
             behind() as later,
             contextlib.closing(ahead(self._batches(samples, record))) as batches,
         ):
-            work = _Work(enrolled, record, writer, encoders, later)
+            named = self._context.obscure.get(item.shard, NOBODY)
+            work = _Work(enrolled, named, record, writer, encoders, later)
             started: _Started | None = None
             for batch in batches:
                 following = self._start(batch, work)
@@ -141,7 +144,7 @@ class AnonymizeWorker:
         """Anonymize a batch; its pictures are encoded while the one before is checked."""
         sources = [picture for entry in batch if isinstance(entry, _Prepared) for picture in entry.pictures]
         with work.record.clock.step("anonymize"):
-            results = self._run(sources, work.enrolled)
+            results = self._run(sources, work)
         files = {
             source.id: work.encoders.submit(self._encode, source, result)
             for source in sources
@@ -154,7 +157,7 @@ class AnonymizeWorker:
         if started is None:
             return
         with work.record.clock.step("check"):
-            done = {source.id: self._finish(source, started, work.enrolled) for source in started.sources}
+            done = {source.id: self._finish(source, started, work) for source in started.sources}
         work.later.call(lambda: self._write(started.batch, done, work))
 
     def _write(self, batch: Sequence[_Prepared | Refusal], done: Mapping[str, _Outcome], work: _Work) -> None:
@@ -168,47 +171,46 @@ class AnonymizeWorker:
                     self._write_sample(entry.sample, outcomes, work.record, work.writer)
         self._context.worked(work.record.news())
 
-    def _run(
-        self, sources: Sequence[SourcePicture], enrolled: dict[str, EnrolledPicture]
-    ) -> dict[str, ImageResult | PictureError]:
+    def _run(self, sources: Sequence[SourcePicture], work: _Work) -> dict[str, ImageResult | PictureError]:
         """Anonymize what can be; when a batch fails, each of its pictures is tried alone, so that only one is lost."""
-        ready = [source for source in sources if _refusal(source, enrolled) is None]
+        ready = [source for source in sources if _refusal(source, work.enrolled) is None]
         if not ready:
             return {}
         try:
-            return dict(zip([source.id for source in ready], self._anonymize(ready, enrolled), strict=True))
+            return dict(zip([source.id for source in ready], self._anonymize(ready, work), strict=True))
         except Exception:
             outcomes: dict[str, ImageResult | PictureError] = {}
             for source in ready:
                 try:
-                    outcomes[source.id] = self._anonymize([source], enrolled)[0]
+                    outcomes[source.id] = self._anonymize([source], work)[0]
                 except Exception as error:  # becomes the picture's reason
                     outcomes[source.id] = PictureError("anonymizer_failed", f"{type(error).__name__}: {error}")
             return outcomes
 
-    def _anonymize(self, sources: Sequence[SourcePicture], enrolled: dict[str, EnrolledPicture]) -> list[ImageResult]:
+    def _anonymize(self, sources: Sequence[SourcePicture], work: _Work) -> list[ImageResult]:
         images = [_pixels(source) for source in sources]
-        known = [enrolled[source.id] for source in sources]
-        return self._anonymizer.run(images, [one.sample_key for one in known], [_detections(one) for one in known])
+        known = [work.enrolled[source.id] for source in sources]
+        faces = [_detections(one) for one in known]
+        named = [_named(work, source, found) for source, found in zip(sources, faces, strict=True)]
+        return self._anonymizer.run(images, [one.sample_key for one in known], faces, named)
 
-    def _finish(self, source: SourcePicture, started: _Started, enrolled: dict[str, EnrolledPicture]) -> _Outcome:
+    def _finish(self, source: SourcePicture, started: _Started, work: _Work) -> _Outcome:
         result = started.results.get(source.id)
         if isinstance(result, PictureError):
             return _Outcome(source, None, None, (result.reason, result.detail))
         if result is None:
             return _Outcome(
-                source, None, None, _refusal(source, enrolled) or ("lost", "the anonymizer returned nothing")
+                source, None, None, _refusal(source, work.enrolled) or ("lost", "the anonymizer returned nothing")
             )
         try:
-            return self._check(source, result, started.files.get(source.id), enrolled[source.id])
+            return self._check(source, result, started.files.get(source.id), work)
         except Exception as error:  # fail closed: whatever goes wrong here withholds the picture
             return _Outcome(source, result, None, ("check_failed", f"{type(error).__name__}: {error}"))
 
-    def _check(
-        self, source: SourcePicture, result: ImageResult, file: Future[bytes] | None, enrolled: EnrolledPicture
-    ) -> _Outcome:
+    def _check(self, source: SourcePicture, result: ImageResult, file: Future[bytes] | None, work: _Work) -> _Outcome:
         """Decode what was encoded, and look for faces left as they were; add those and try again."""
-        original, faces = _pixels(source), _detections(enrolled)
+        original, enrolled = _pixels(source), work.enrolled[source.id]
+        faces = _detections(enrolled)
         for _ in range(1 + _EXTRA_PASSES):
             if result.image is None or result.status == ImageStatus.QUARANTINED:
                 return _Outcome(source, result, None, ("not_anonymized", result.detail))
@@ -218,7 +220,7 @@ class AnonymizeWorker:
             if not left:
                 return _Outcome(source, result, data)
             faces, file = [*faces, *left], None
-            result = self._anonymizer.run([original], [enrolled.sample_key], [faces])[0]
+            result = self._anonymizer.run([original], [enrolled.sample_key], [faces], [_named(work, source, faces)])[0]
         return _Outcome(source, result, None, ("face_left", f"{len(left)} faces were still seen after encoding"))
 
     def _encode(self, source: SourcePicture, result: ImageResult) -> bytes:
@@ -302,6 +304,10 @@ def _remove_refused(refusal: Refusal, writer: ShardWriter) -> None:
 
 def _detections(picture: EnrolledPicture) -> list[Detection]:
     return [face.detection for face in picture.faces]
+
+
+def _named(work: _Work, source: SourcePicture, faces: Sequence[Detection]) -> dict[int, str]:
+    return work.named.among(source.id, [face.box for face in faces])
 
 
 def _pixels(source: SourcePicture) -> ImageArray:

@@ -14,6 +14,7 @@ from rich.console import Console
 from cfanet.errors import CfanetError, ConfigError
 from jobs.cli_gallery import app as gallery_app
 from jobs.cli_training import app as training_app
+from jobs.cli_weights import app as weights_app
 from jobs.config import ReleaseConfig, load_config
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-weights_app = typer.Typer(help="Models: which, from where, with which digest.", no_args_is_help=True)
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(weights_app, name="weights")
 app.add_typer(training_app)
@@ -217,6 +217,28 @@ def report(
     _finish(job.report(_load(config, set_, values, destination)))
 
 
+@app.command(epilog="Example: cfanet obscure released/ · cfanet obscure released/ 'party/7.jpg#2' 'party/9.jpg#0'")
+def obscure(
+    destination: Destination = None,
+    face: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FACE]...", help="PICTURE#NUMBER; default: those that the last audit refused."),
+    ] = None,
+    config: Config = None,
+    database: Database = None,
+) -> None:
+    """Name faces of DST to be covered: `cfanet release`, run again, makes their shards anew and judges the whole."""
+    from jobs.obscure import name_faces
+
+    loaded = _load(config, (), _values(None, destination, None, database, None, None), destination)
+    named, console = name_faces(loaded, face or ()), Console()
+    for one, why in sorted(named.faces.items()):
+        console.print(f"{one}  {why}", highlight=False, markup=False, soft_wrap=True)
+    anew = f"{len(named.shards)} of {named.n_shards} shards are made anew, with {len(named.faces)} faces obscured"
+    text = f"Next      run `cfanet release` again as before: {anew}, and the whole is judged"
+    console.print(text, highlight=False, soft_wrap=True)
+
+
 @app.command(epilog="Example: cfanet status released/")
 def status(destination: Destination = None, config: Config = None) -> None:
     """Say what is done, withheld and left to do in DST."""
@@ -300,37 +322,6 @@ def inspect(
     console = Console()
     console.print(str(summary), highlight=False)
     console.print(f"Written to {target}", highlight=False, soft_wrap=True)
-
-
-@weights_app.command("list", epilog="Example: cfanet weights list")
-def weights_list() -> None:
-    """Say what models there are, from where, and which are on this machine."""
-    from rich.table import Table
-
-    from cfanet.weights import list_weights
-
-    table = Table("Name", "Role", "Source", "Here", "SHA-256", box=None)
-    for model in list_weights():
-        table.add_row(model.name, model.role, model.source, "yes" if model.present else "no", model.digest)
-    Console().print(table)
-
-
-@weights_app.command("fetch", epilog="Example: cfanet weights fetch facenet-vggface2")
-def weights_fetch(name: Annotated[str, typer.Argument(help="A name from `cfanet weights list`.")]) -> None:
-    """Download a recognizer's weights once, for machines without internet."""
-    from cfanet.weights import fetch
-
-    model = fetch(name)
-    Console().print(f"{model.name}: {model.source}, SHA-256 {model.digest}", highlight=False, soft_wrap=True)
-
-
-@weights_app.command("verify", epilog="Example: cfanet weights verify runs/7/generator.safetensors")
-def weights_verify(file: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors generator.")]) -> None:
-    """Read a generator file whole and print its digest."""
-    from cfanet.weights import verify
-
-    generator = verify(file)
-    Console().print(f"{file}: whole, SHA-256 {generator.digest}", highlight=False, soft_wrap=True)
 
 
 def _values(

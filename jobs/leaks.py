@@ -17,7 +17,7 @@ from jobs.pictures import gallery_id, looks_like_picture
 from jobs.storage import PRIVATE_FOLDER, Storage
 
 _SOI = b"\xff\xd8\xff"  # a JPEG begins; inside another file: a thumbnail
-_RECORDS = ("manifest/", "ledger/", "quarantine/", "tmp/", "evidence.sqlite")
+_RECORDS = ("manifest/", "ledger/", "quarantine/", "obscure/", "tmp/", "evidence.sqlite")
 _RECORD_FILES = {"run.json", "report.json", "report.html", "chain.json"}
 
 

@@ -62,11 +62,13 @@ class Manifest(Section):
     ledger_sha256: str
     seconds: dict[str, float]  # by step of the work
     peak_memory_bytes: int
+    obscure_sha256: str = ""  # of the list of faces that had to be obscured; "" where nobody named one
     withheld: str = ""  # why the whole shard is withheld; "" for one that was processed
 
-    def is_current(self, destination: Storage, source_etag: str, config_digest: str) -> bool:
-        """True when the shard was made from this source with this configuration and its files are still there."""
-        if (self.source_etag, self.config_digest) != (source_etag, config_digest):
+    def is_current(self, destination: Storage, source_etag: str, config_digest: str, obscure_sha256: str) -> bool:
+        """True when the shard was made from this source, configuration and list, and its files are still there."""
+        made_from = (self.source_etag, self.config_digest, self.obscure_sha256)
+        if made_from != (source_etag, config_digest, obscure_sha256):
             return False
         found = [destination.entry(output.path) for output in self.outputs]
         return all(

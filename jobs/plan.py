@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from audit.enrol import Pseudonyms
 from cfanet.errors import ConfigError, InputError
@@ -14,6 +14,7 @@ from jobs.codecs.webdataset import WebDatasetCodec
 from jobs.config import ReleaseConfig
 from jobs.gallery_store import GalleryStore
 from jobs.manifest import Manifest, manifest_names, read_manifest
+from jobs.obscure_list import NOBODY, ObscureList, read_obscure_lists
 from jobs.storage import PRIVATE_FOLDER, Entry, Storage, lies_inside, open_storage
 
 RUN_FILE = f"{PRIVATE_FOLDER}/run.json"
@@ -29,6 +30,7 @@ class Plan:
     items: tuple[WorkItem, ...]
     done: Mapping[str, Manifest]  # by shard: finished with the same configuration from the same source
     ignored: Mapping[str, int]  # files of the source that belong to no work item, by extension
+    obscure: Mapping[str, ObscureList] = field(default_factory=dict)  # by shard: faces that an audit or a person named
 
     @property
     def examined(self) -> tuple[WorkItem, ...]:
@@ -138,18 +140,17 @@ def make_plan(config: ReleaseConfig, key_fingerprint: str, write: bool = True) -
     _check_contents(destination, items)
     if write:
         destination.check_writable()
-    return Plan(name, items, _done(destination, items, config, key_fingerprint), ignored)
+    plan = Plan(name, items, {}, ignored, read_obscure_lists(destination))
+    return replace(plan, done=_done(destination, plan, config, key_fingerprint))
 
 
-def _done(
-    destination: Storage, items: Sequence[WorkItem], config: ReleaseConfig, key_fingerprint: str
-) -> dict[str, Manifest]:
+def _done(destination: Storage, plan: Plan, config: ReleaseConfig, key_fingerprint: str) -> dict[str, Manifest]:
     done, digest = {}, config.digest(key_fingerprint)
-    for item in items:
+    for item in plan.items:
         manifest = read_manifest(destination, item.shard)
         if manifest is None or (manifest.withheld and config.run.retry_withheld):
             continue
-        if manifest.is_current(destination, item.etag, digest):
+        if manifest.is_current(destination, item.etag, digest, plan.obscure.get(item.shard, NOBODY).digest):
             done[item.shard] = manifest
     return done
 
@@ -166,13 +167,18 @@ def finished(config: ReleaseConfig) -> tuple[tuple[WorkItem, ...], dict[str, Man
         raise InputError(
             f"DST {config.destination.uri} does not exist or holds no run of this tool: run `cfanet anonymize` first"
         )
-    manifests = {}
+    manifests, lists = {}, read_obscure_lists(destination)
     for item in items:
         manifest = read_manifest(destination, item.shard)
         if manifest is None or manifest.source_etag != item.etag:
             raise InputError(
                 f"shard {item.shard!r} is not in DST {config.destination.uri}, or its source has changed: "
                 "run `cfanet anonymize` first"
+            )
+        if manifest.obscure_sha256 != lists.get(item.shard, NOBODY).digest:
+            raise InputError(
+                f"faces of shard {item.shard!r} were named to be obscured after it was made: run `cfanet release`, or "
+                "`cfanet anonymize`, again first"
             )
         manifests[item.shard] = manifest
     return items, manifests, name

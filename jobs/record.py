@@ -10,6 +10,7 @@ from jobs.codecs.shard import Member, OutputFile, Refusal, Sample, WorkItem
 from jobs.config import code_version
 from jobs.ledger import LedgerContext, LedgerEntry, write_ledger
 from jobs.manifest import Counts, Manifest, ManifestOutput, write_manifest
+from jobs.obscure_list import NOBODY
 from jobs.pictures import SourcePicture
 from jobs.quarantine import Withheld, write_quarantine
 from jobs.storage import Storage
@@ -140,6 +141,7 @@ class ShardRecord:
             ledger_sha256=ledger_sha256,
             seconds=self.clock.seconds,
             peak_memory_bytes=peak_memory_bytes(),
+            obscure_sha256=context.obscure.get(self.item.shard, NOBODY).digest,
             withheld=withheld,
         )
         write_manifest(destination, manifest)

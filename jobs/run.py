@@ -14,6 +14,7 @@ from jobs.config import ReleaseConfig, code_version
 from jobs.evidence_file import check_database
 from jobs.ledger import ledger_path
 from jobs.manifest import Counts, Manifest, delete_manifest
+from jobs.obscure_list import obscure_path
 from jobs.plan import RELEASE_FILE, RUN_FILE, Plan, finished, make_plan, stale_records
 from jobs.quarantine import quarantine_path
 from jobs.storage import Storage, open_storage, read_bytes, write_bytes
@@ -130,7 +131,8 @@ def open_run(config: ReleaseConfig, tools: type[Tools] = RealTools) -> Run:
     previous = read_run_record(storage) or {}
     # An interrupted or repeated run of one configuration keeps its id, so that its evidence stays one.
     run_id = str(previous["run_id"]) if previous.get("config_digest") == digest else _new_id()
-    run = Run(JobContext(config, tools, key, run_id, digest), plan, storage, now(), manifests=dict(plan.done))
+    context = JobContext(config, tools, key, run_id, digest, obscure=plan.obscure)
+    run = Run(context, plan, storage, now(), manifests=dict(plan.done))
     run.save("running")
     return run
 
@@ -151,7 +153,7 @@ def forget_release(run: Run) -> None:
     """Withdraw the seal of an earlier release before anything it vouches for is changed."""
     run.storage.delete(RELEASE_FILE)
     for shard in stale_records(run.storage, run.plan.items):
-        for path in (ledger_path(shard), quarantine_path(shard)):
+        for path in (ledger_path(shard), quarantine_path(shard), obscure_path(shard)):
             run.storage.delete(path)
         delete_manifest(run.storage, shard)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from cfanet.errors import InputError
 from jobs.manifest import Counts, Manifest, manifest_names, read_manifest
+from jobs.obscure_list import NOBODY, read_obscure_lists
 from jobs.plan import RELEASE_FILE
 from jobs.run import read_run_record
 from jobs.storage import open_storage
@@ -47,7 +48,9 @@ def status(destination: str) -> Status:
     if record is None:
         raise InputError(f"DST {destination} holds no run of this tool: give the DST of `cfanet release`")
     manifests = [read_manifest(storage, name) for name in manifest_names(storage)]
-    current = [m for m in manifests if m is not None and m.config_digest == record["config_digest"]]
+    lists = read_obscure_lists(storage)
+    made_so = [m for m in manifests if m is not None and m.config_digest == record["config_digest"]]
+    current = [m for m in made_so if m.obscure_sha256 == lists.get(m.shard, NOBODY).digest]
     sealed = storage.entry(RELEASE_FILE) is not None
     return Status(int(record["shards"]["planned"]), tuple(current), sealed, record)
 

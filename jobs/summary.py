@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from audit.named import names_faces
 from jobs.manifest import Counts
 from jobs.progress import duration
 from jobs.release import Outcome
@@ -39,6 +40,10 @@ def print_summary(console: Console, outcome: Outcome) -> None:
         for reason in outcome.verdict.reasons:
             console.print(f"          - {reason}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Report    {outcome.report_uri}", highlight=False, soft_wrap=True)
+    if names_faces(outcome.verdict):
+        place = outcome.run.storage.uri
+        text = f"Next      `cfanet obscure {place}` names the faces that are too like one person, to be covered instead"
+        console.print(text, highlight=False, soft_wrap=True)
 
 
 def counts_table(counts: Counts) -> Table:

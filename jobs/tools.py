@@ -27,9 +27,16 @@ class PictureAnonymizer(TrackAnonymizer, Protocol):
         ...
 
     def run(
-        self, images: Sequence[ImageArray], ids: Sequence[str], detections: Sequence[list[Detection]] | None = None
+        self,
+        images: Sequence[ImageArray],
+        ids: Sequence[str],
+        detections: Sequence[list[Detection]] | None = None,
+        named: Sequence[Mapping[int, str]] | None = None,
     ) -> list[ImageResult]:
-        """Anonymize (H, W, 3) uint8 RGB pictures; the result of one does not depend on the others."""
+        """Anonymize (H, W, 3) uint8 RGB pictures; the result of one does not depend on the others.
+
+        `named` are faces of each that get no new face, by index, and why.
+        """
         ...
 
     def check_released(

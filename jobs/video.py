@@ -20,13 +20,14 @@ from cfanet.follow import prolong
 from cfanet.images import Picture, encode
 from cfanet.records import Detection, ImageArray, ImageResult
 from cfanet.subjects import subjects_of
-from cfanet.tracks import FrameFaces, Sighting, track_faces
-from cfanet.video import VideoAnonymizer, by_frame
+from cfanet.tracks import FrameFaces, Placement, Sighting, track_faces
+from cfanet.video import Chosen, VideoAnonymizer, by_frame
 from cfanet.video_file import Frame, read_frames, rewrite
 from jobs.codecs.folder import extension_of
 from jobs.codecs.shard import OutputFile, WorkItem
 from jobs.codecs.video import frame_key, frame_number, frame_sample, whole
 from jobs.manifest import Manifest, delete_manifest
+from jobs.obscure_list import NOBODY
 from jobs.pictures import SourcePicture
 from jobs.record import ShardRecord
 from jobs.storage import Storage, open_storage
@@ -108,6 +109,8 @@ class VideoRelease:
         if self._settings.identity == "per_subject":
             subjects = subjects_of(tracks, self._same())
         chosen = self._video.choose(item.shard, tracks, subjects, self._frames(item)) if tracks else {}
+        for index, why in self._named(item, placed).items():
+            chosen[index] = Chosen(chosen[index].seed_id, (), why)
         spare = len(tracks)  # index of the first face that belongs to no track
 
         def change(frame: Frame) -> ImageArray:
@@ -122,6 +125,15 @@ class VideoRelease:
         with self._source(item).open_read(item.files[0].path, item.files[0].etag) as file:
             limit, sound = self._settings.max_megapixels, self._settings.video.sound
             rewrite(file, draft, _extension(item), change, limit, sound)
+
+    def _named(self, item: WorkItem, placed: Mapping[int, Mapping[int, Placement]]) -> dict[int, str]:
+        """Tracks that an audit or a person named in some frame, by index, and why: they are obscured in every one."""
+        named, found = self._context.obscure.get(item.shard, NOBODY), dict[int, str]()
+        for key in named.pictures:
+            there = placed.get(frame_number(key), {})
+            among = named.among(key, [placement.detection.box for placement in there.values()])
+            found |= {index: among[n] for n, index in enumerate(there) if n in among}
+        return found
 
     def _check(
         self,

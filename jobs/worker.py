@@ -1,6 +1,6 @@
 """What a stage of the job is made of: a worker class, and the facts every worker of a run is given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -8,6 +8,7 @@ from cfanet.seeds import SeedKey
 from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig
 from jobs.manifest import Counts
+from jobs.obscure_list import ObscureList
 from jobs.tools import Tools
 
 R_co = TypeVar("R_co", covariant=True)
@@ -35,6 +36,7 @@ class JobContext(StageContext):
     run_id: str
     config_digest: str
     gallery_digest: str = ""  # of the sealed gallery; "" before it is sealed
+    obscure: Mapping[str, ObscureList] = field(default_factory=dict)  # by shard, of those that have one
 
 
 class Worker(Protocol[R_co]):

@@ -248,6 +248,27 @@ def test_a_face_that_the_detector_is_not_sure_of_is_obscured_and_never_tried() -
     assert result.faces[0].decision == FaceDecision.REPLACED
 
 
+@pytest.mark.parametrize("on_failure", ["obscure", "quarantine"])
+def test_a_named_face_is_never_tried_and_leaves_the_others_what_they_were(on_failure: str) -> None:
+    image = noise(120, 200)
+    settings = {**PASS, "loop": {**PASS["loop"], "on_failure": on_failure}, "obscurer": "mask"}
+    (before,), (after,) = (
+        build(settings).run([image], ["a"], None, named) for named in (None, [{1: "named by a person"}])
+    )
+    first, second = after.faces
+    assert (second.attempts, second.detail) == (0, "named by a person")
+    if on_failure == "quarantine":
+        assert after.image is None and second.decision == FaceDecision.WITHHELD
+        return
+    assert (first.decision, second.decision) == (FaceDecision.REPLACED, FaceDecision.OBSCURED)
+    assert before.image is not None and after.image is not None
+    left, top, right, bottom = (int(value) for value in first.box)
+    assert np.array_equal(before.image[top:bottom, left:right], after.image[top:bottom, left:right])
+    left, top, right, bottom = (int(value) for value in second.box)
+    middle = np.s_[(top + bottom) // 2, (left + right) // 2]
+    assert (after.image[middle] == 128).all() and not np.array_equal(before.image[middle], after.image[middle])
+
+
 @pytest.mark.parametrize(("cut_off", "decision"), [(0.25, FaceDecision.OBSCURED), (0.15, FaceDecision.REPLACED)])
 def test_a_face_that_the_border_cuts_is_obscured_and_never_tried(cut_off: float, decision: FaceDecision) -> None:
     cut = face_at(20 - 40 * cut_off, 60, 40)

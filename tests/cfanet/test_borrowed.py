@@ -46,6 +46,14 @@ def test_small_faces_are_obscured_and_said_to_be(method: str, tmp_path: Path) ->
     assert result.faces[2].detail == "too small to be judged"
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_named_face_borrows_none(method: str, tmp_path: Path) -> None:
+    anonymizer = build(method, write_noise_donors(tmp_path / "d.safetensors"))
+    (result,) = anonymizer.run([noise(120, 200)], ["a"], None, [{0: "named by a person"}])
+    assert [f.decision for f in result.faces[:2]] == [FaceDecision.OBSCURED, FaceDecision.REPLACED]
+    assert (result.faces[0].attempts, result.faces[0].detail) == (0, "named by a person")
+
+
 def test_the_digest_names_the_donors(tmp_path: Path) -> None:
     one, two = (write_noise_donors(tmp_path / f"{n}.safetensors", n) for n in (12, 13))
     digests = {build(method, file).model_digest for method in METHODS for file in (one, two)}

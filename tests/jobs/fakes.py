@@ -35,6 +35,7 @@ FACE = 24  # side of a face, pixels
 _SLOT = 40  # one face every so many pixels
 POISON = 7  # a shade that makes the fake anonymizer fail
 KILLER = 13  # a shade that makes it kill its process
+COVER = 20  # grey of an obscured face: like no person
 HIDDEN = 50  # a shade the detector sees only once the picture was re-encoded
 
 
@@ -128,13 +129,17 @@ class FakeAnonymizer:
         self.loop_recognizers: Mapping[str, Recognizer] = {"fake-loop": FakeRecognizer("fake-loop")}
 
     def run(
-        self, images: Sequence[ImageArray], ids: Sequence[str], detections: Sequence[list[Detection]] | None = None
+        self,
+        images: Sequence[ImageArray],
+        ids: Sequence[str],
+        detections: Sequence[list[Detection]] | None = None,
+        named: Sequence[Mapping[int, str]] | None = None,
     ) -> list[ImageResult]:
         found = detections if detections is not None else [FakeDetector().detect(image) for image in images]
         assert not self.loop_recognizers or set(self._galleries) == {"fake-loop"}
-        return [self._one(*entry) for entry in zip(images, ids, found, strict=True)]
+        return [self._one(*entry) for entry in zip(images, ids, found, named or [{} for _ in images], strict=True)]
 
-    def _one(self, image: ImageArray, name: str, faces: list[Detection]) -> ImageResult:
+    def _one(self, image: ImageArray, name: str, faces: list[Detection], named: Mapping[int, str]) -> ImageResult:
         if not faces:
             return ImageResult(name, ImageStatus.NO_FACE, "", image.copy())
         result, records = image.copy(), []
@@ -147,7 +152,8 @@ class FakeAnonymizer:
                 import os
 
                 os._exit(1)
-            result[top:bottom, left:right] = (20, 20 + self._key.digest(name, index, 0)[0] // 4, 240)
+            shade = 20 + self._key.digest(name, index, 0)[0] // 4
+            result[top:bottom, left:right] = COVER if index in named else (20, shade, 240)
             compared = (Comparison("fake-loop", "mated", "original", -0.9, 154.0, 0.5),)
             records.append(
                 FaceRecord(
@@ -155,16 +161,18 @@ class FakeAnonymizer:
                     face.box,
                     "fake",
                     face.score,
-                    "cfa",
-                    FaceDecision.REPLACED,
+                    "mask" if index in named else "cfa",
+                    FaceDecision.OBSCURED if index in named else FaceDecision.REPLACED,
                     1,
                     90.0,
                     91.5,
                     self._key.seed_id(name, index),
                     compared,
+                    named.get(index, ""),
                 )
             )
-        return ImageResult(name, ImageStatus.ANONYMIZED, "", result, tuple(records))
+        status = ImageStatus.OBSCURED if named else ImageStatus.ANONYMIZED
+        return ImageResult(name, status, "", result, tuple(records))
 
     def targets(
         self, images: Sequence[ImageArray], detections: Sequence[Detection], name: str, index: int
@@ -178,7 +186,7 @@ class FakeAnonymizer:
             shade = 20 + int(face.targets[0].vector) if face.targets else 128
             if round(int(image[28, min(left + FACE // 2, image.shape[1] - 1), 1]) / 4) == POISON:
                 raise RuntimeError("poison")
-            result[max(0, top) : bottom, max(0, left) : right] = (20, shade, 240) if face.targets else 128
+            result[max(0, top) : bottom, max(0, left) : right] = (20, shade, 240) if face.targets else COVER
             records.append(
                 FaceRecord(
                     face.index,

@@ -23,6 +23,7 @@ COMMANDS = [
     "release",
     "anonymize",
     "audit",
+    "obscure",
     "report",
     "status",
     "calibrate",

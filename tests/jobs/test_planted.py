@@ -32,8 +32,8 @@ class FakeLeakyAnonymizer(FakeAnonymizer):
 
     spoil: Mapping[str, Spoil] = {}
 
-    def run(self, images, ids, detections=None):  # type: ignore[no-untyped-def]
-        results = super().run(images, ids, detections)
+    def run(self, images, ids, detections=None, named=None):  # type: ignore[no-untyped-def]
+        results = super().run(images, ids, detections, named)
         return [self._spoilt(*pair) for pair in zip(images, results, strict=True)]
 
     def _spoilt(self, image: ImageArray, result: ImageResult) -> ImageResult:

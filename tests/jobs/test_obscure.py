@@ -1,0 +1,216 @@
+"""Faces that an audit or a person names: their shards are made anew with them covered, and all is judged again."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from cfanet.errors import InputError
+from cfanet.images import decode
+from cfanet.records import Detection, FaceDecision, ImageArray, ImageResult
+from cfanet.search import References
+from cfanet.seeds import SeedKey
+from jobs.cli import main
+from jobs.config import ReleaseConfig
+from jobs.ledger import read_ledger
+from jobs.manifest import read_manifest
+from jobs.obscure import name_faces
+from jobs.obscure_list import NamedFace, ObscureList, obscure_path, read_obscure_lists, write_obscure_list
+from jobs.progress import Progress
+from jobs.release import Outcome, audit, release
+from jobs.status import status
+from jobs.storage import LocalStorage
+from jobs.summary import print_summary
+from jobs.tools import PictureAnonymizer
+from tests.cfanet.clips import UNEVEN_S, write_clip
+from tests.jobs.fakes import COVER, FakeAnonymizer, FakeTools, encoded, folder_digest, picture, read_tar, write_tar
+from tests.jobs.test_video import middle, read
+
+Make = Callable[..., ReleaseConfig]
+pytestmark = pytest.mark.usefixtures("inline")
+ADA, BOB = 1, 60
+
+
+class FakeUnluckyAnonymizer(FakeAnonymizer):
+    """Gives one person, in one picture, the face of another."""
+
+    def run(self, images, ids, detections=None, named=None):  # type: ignore[no-untyped-def]
+        results = super().run(images, ids, detections, named)
+        return [self._spoilt(result) for result in results]
+
+    def _spoilt(self, result: ImageResult) -> ImageResult:
+        unlucky = result.id.endswith("a3") and result.faces[0].decision == FaceDecision.REPLACED
+        return ImageResult(result.id, result.status, "", picture([BOB]), result.faces) if unlucky else result
+
+    def check_released(
+        self, original: ImageArray, released: ImageArray, result: ImageResult, moving: bool = False
+    ) -> list[Detection]:
+        return []  # blind
+
+
+class FakeUnluckyTools(FakeTools):
+    """With that anonymizer."""
+
+    def anonymizer(self, key: SeedKey, galleries: Mapping[str, References]) -> PictureAnonymizer:
+        return FakeUnluckyAnonymizer(key, galleries)
+
+
+@pytest.fixture
+def dataset(source: Path) -> Path:
+    """Two people with eight pictures each: enough to know how alike pictures of one person are."""
+    for shard, (name, shade) in enumerate({"a": ADA, "b": BOB}.items()):
+        members = []
+        for number in range(8):
+            members.append((f"{name}{number}.png", encoded([shade])))
+            members.append((f"{name}{number}.json", f'{{"identity": "{name} x"}}'.encode()))
+        write_tar(source / f"{shard}.tar", members)
+    return source
+
+
+@pytest.fixture
+def refused(dataset: Path, make_config: Make, quiet: Progress) -> Outcome:
+    """A release of which one face could be taken for a certain other person."""
+    outcome = release(make_config(), quiet, FakeUnluckyTools)
+    assert outcome.verdict is not None and not outcome.verdict.passed
+    return outcome
+
+
+def decisions(destination: Path, shard: str) -> dict[str, tuple[str, str]]:
+    entries = read_ledger(LocalStorage(destination), shard)
+    return {
+        f"{e.picture.sample_key}#{f.face_index}": (str(f.decision), f.detail) for e in entries for f in e.picture.faces
+    }
+
+
+def shown(destination: Path, shard: str, member: str) -> ImageArray:
+    return decode(read_tar(destination / f"{shard}.tar")[member], 1.0).pixels
+
+
+def test_a_refused_release_goes_out_without_the_face_that_was_to_blame(
+    refused: Outcome, tmp_path: Path, make_config: Make, quiet: Progress
+) -> None:
+    config, place = make_config(), tmp_path / "released"
+    other = folder_digest(place)["1.tar"]
+    named = name_faces(config)
+    why = "named by an audit: certain_collision:fake-judge"
+    assert (dict(named.faces), named.shards, named.n_shards) == ({"a3#0": why}, ("0",), 2)
+    found = status(str(place))
+    assert (found.done, found.left) == (1, 1)
+    with pytest.raises(InputError, match=r"shard '0' were named .* run `cfanet release`"):
+        audit(config, quiet, FakeUnluckyTools)
+    outcome = release(config, quiet, FakeUnluckyTools)
+    outcome.raise_for_status()
+    assert outcome.run.context.run_id == refused.run.context.run_id
+    assert folder_digest(place)["1.tar"] == other, "only the shard of that face is made anew"
+    faces = decisions(place, "0")
+    assert faces.pop("a3#0") == ("obscured", why) and set(faces.values()) == {("replaced", "")}
+    assert (shown(place, "0", "a3.png")[28, 20] == COVER).all()
+    assert "1 more were named by an earlier audit" in (place / "_cfanet/report.json").read_text()
+    assert json.loads((place / "RELEASE.json").read_text())["shards"].keys() == {"0.tar", "1.tar"}
+    assert release(config, quiet, FakeUnluckyTools).run.plan.todo == ()
+    with pytest.raises(InputError, match=r"names no face to obscure \(it passed\): give faces"):
+        name_faces(config)
+
+
+def test_a_refusal_says_what_can_be_done_about_it(refused: Outcome, tmp_path: Path) -> None:
+    console = Console(record=True, width=400)
+    print_summary(console, refused)
+    assert f"`cfanet obscure {tmp_path / 'released'}` names the faces" in console.export_text()
+
+
+def test_a_person_names_a_face_of_a_sealed_release(
+    dataset: Path, tmp_path: Path, make_config: Make, quiet: Progress, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, config = tmp_path / "released", make_config()
+    release(config, quiet, FakeTools).raise_for_status()
+    assert main(["obscure", str(place), "b2#0", "b5#0"]) == 0
+    said = capsys.readouterr().out
+    assert "b2#0  named by a person" in said and "1 of 2 shards are made anew, with 2 faces obscured" in said
+    assert not (place / "RELEASE.json").exists(), "what it vouched for is no longer wanted"
+    outcome = release(config, quiet, FakeTools)
+    outcome.raise_for_status()
+    assert [f for f, (decision, _) in decisions(place, "1").items() if decision == "obscured"] == ["b2#0", "b5#0"]
+    assert "named by an earlier audit" not in (place / "_cfanet/report.json").read_text()
+    name_faces(config, ["b7#0"])
+    assert read_obscure_lists(LocalStorage(place))["1"].faces.keys() == {"b2#0", "b5#0", "b7#0"}
+
+
+@pytest.mark.parametrize("face", ["b2#1", "b9#0", "b2", "b2#x"])
+def test_a_face_that_is_not_there_changes_nothing(
+    face: str, dataset: Path, tmp_path: Path, make_config: Make, quiet: Progress
+) -> None:
+    config = make_config()
+    release(config, quiet, FakeTools)
+    before = folder_digest(tmp_path / "released")
+    with pytest.raises(InputError, match=f"has no face '{face}'"):
+        name_faces(config, ["b1#0", face])
+    assert folder_digest(tmp_path / "released") == before
+
+
+def test_a_face_that_is_covered_already_is_not_named_again(dataset: Path, make_config: Make, quiet: Progress) -> None:
+    config = make_config()
+    release(config, quiet, FakeTools)
+    name_faces(config, ["b2#0"])
+    release(config, quiet, FakeTools)
+    with pytest.raises(InputError, match="'b2#0' is obscured already"):
+        name_faces(config, ["b2#0"])
+
+
+def test_a_destination_that_nobody_wrote(dataset: Path, make_config: Make) -> None:
+    with pytest.raises(InputError, match="holds no run of this tool"):
+        name_faces(make_config())
+
+
+def test_one_frame_of_a_track_is_enough_to_cover_all_of_it(
+    source: Path, tmp_path: Path, make_config: Make, quiet: Progress
+) -> None:
+    write_clip(source / "clip.mp4", [picture([40, 20])] * len(UNEVEN_S), UNEVEN_S)
+    config = make_config(anonymize__min_replace_px=8.0)
+    first = release(config, quiet, FakeTools)
+    entries = read_ledger(first.run.storage, "clip.mp4")
+    (left,) = [face for face in entries[3].picture.faces if face.box[0] < 30]
+    name_faces(config, [f"{entries[3].picture.sample_key}#{left.face_index}"])
+    release(config, quiet, FakeTools).raise_for_status()
+    frames = read(tmp_path / "released" / "clip.mp4")
+    assert len(frames) == len(UNEVEN_S)
+    for frame in frames:
+        assert np.ptp(middle(frame, 0)) < 40, "grey"
+        assert middle(frame, 1)[2] > middle(frame, 1)[0] + 100, "blue: a new face"
+
+
+def test_a_named_face_is_found_by_where_it_was() -> None:
+    listed = ObscureList(faces={"p#1": NamedFace(box=(10, 10, 30, 30), why="so")})
+    boxes = [(100.0, 10.0, 120.0, 30.0), (12.0, 11.0, 31.0, 31.0), (10.0, 10.0, 60.0, 60.0)]
+    assert listed.among("p", boxes) == {1: "so"}
+    assert listed.among("q", boxes) == {} == ObscureList().among("p", boxes)
+    assert listed.pictures == {"p"} and len(listed.digest) == 64 and ObscureList().digest == ""
+    assert ObscureList(faces={"p#1": NamedFace(box=(10, 10, 30, 31), why="so")}).digest != listed.digest
+
+
+def test_a_damaged_list_stops_the_run(dataset: Path, tmp_path: Path, make_config: Make, quiet: Progress) -> None:
+    place = LocalStorage(tmp_path / "released")
+    config = make_config()
+    release(config, quiet, FakeTools)
+    write_obscure_list(place, "0", ObscureList(faces={"a1#0": NamedFace(box=(8, 16, 32, 40), why="so")}))
+    file = tmp_path / "released" / obscure_path("0")
+    file.write_text(file.read_text()[:40])
+    with pytest.raises(InputError, match=r"obscure/0\.json is damaged: delete it"):
+        release(config, quiet, FakeTools)
+    manifest = read_manifest(place, "0")
+    assert manifest is not None and manifest.obscure_sha256 == ""
+
+
+def test_lists_of_shards_that_are_gone_go_too(
+    dataset: Path, tmp_path: Path, make_config: Make, quiet: Progress
+) -> None:
+    config, place = make_config(), tmp_path / "released"
+    release(config, quiet, FakeTools)
+    name_faces(config, ["b1#0"])
+    (dataset / "1.tar").unlink()
+    (place / "1.tar").unlink()
+    write_tar(dataset / "0.tar", [("new.png", encoded([ADA]))])
+    release(config, quiet, FakeTools).raise_for_status()
+    assert not (place / obscure_path("1")).exists()
