@@ -21,6 +21,7 @@ from cfanet.errors import InputError
 from cfanet.identity import IdentityPolicy, propose
 from cfanet.images import Picture, encode
 from cfanet.weights import TrainedGenerator
+from training.arrays import LANDMARK_FINDER, read_arrays
 from training.data import UNKNOWN, load_faces
 
 _FIELDS = ("points", "lids", "mouth", "eye_distance")
@@ -117,8 +118,8 @@ def fit_slopes(generator: TrainedGenerator, new_faces: Path, points: Path) -> Sl
     each, `mouth`, its corners, and `eye_distance`, between the eyes, in which the mouth is measured. InputError says
     what does not fit.
     """
-    index = _read(new_faces / _INDEX, ("face", "person", "identity", "generator"), "cfanet expression make")
-    marked = _read(points, _FIELDS, "a landmark finder; see docs/training.md")
+    index = read_arrays(new_faces / _INDEX, ("face", "person", "identity", "generator"), "cfanet expression make")
+    marked = read_arrays(points, _FIELDS, LANDMARK_FINDER)
     if str(index["generator"]) != generator.digest:
         raise InputError(f"{new_faces} was made with another generator: make new faces with the one to be fitted")
     face, identity, where = index["face"], index["identity"].astype(np.float64), marked["points"].astype(np.float64)
@@ -139,16 +140,6 @@ def fit_slopes(generator: TrainedGenerator, new_faces: Path, points: Path) -> Sl
         several,
         int(kept.sum()),
     )
-
-
-def _read(file: Path, fields: tuple[str, ...], maker: str) -> dict[str, npt.NDArray[Any]]:
-    try:
-        with np.load(file) as stored:
-            return {name: stored[name] for name in fields}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read as .npz ({error}): it is written by {maker}") from error
-    except KeyError as error:
-        raise InputError(f"{file}: {error.args[0]}; {', '.join(fields)} are needed") from error
 
 
 def _pairs(marked: dict[str, npt.NDArray[Any]], name: str, file: Path) -> npt.NDArray[np.int64]:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from cfanet.align import at_resolution
 from cfanet.errors import InputError
+from training.arrays import LANDMARK_FINDER, read_arrays
 from training.data import load_faces
 from training.landmarks import SIDE, LandmarkNetwork, random_view, under
 
@@ -43,13 +43,8 @@ def load_marked_faces(folder: Path, file: Path) -> MarkedFaces:
     names, NaN where no points were found; `mirror` (K,) and `measures` (M, K) as in `MarkedFaces`. InputError says what
     does not fit.
     """
-    try:
-        with np.load(file) as stored:
-            points, mirror, measures = (torch.from_numpy(stored[name]) for name in _FIELDS)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read as .npz: {error}") from error
-    except KeyError as error:
-        raise InputError(f"{file}: {error.args[0]}; {', '.join(_FIELDS)} are needed") from error
+    stored = read_arrays(file, _FIELDS, LANDMARK_FINDER)
+    points, mirror, measures = (torch.from_numpy(stored[name]) for name in _FIELDS)
     pictures = load_faces(folder, SIDE).pictures
     if points.dim() != 3 or points.shape[0] != len(pictures) or points.shape[2] != 2:
         raise InputError(f"{file}: points {tuple(points.shape)} for {len(pictures)} prepared faces: give (N, K, 2)")

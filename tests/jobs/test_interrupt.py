@@ -42,10 +42,14 @@ class FakeSlowAnonymizer(FakeAnonymizer):
     """Takes its time."""
 
     def run(
-        self, images: Sequence[ImageArray], ids: Sequence[str], detections: Sequence[list[Detection]] | None = None
+        self,
+        images: Sequence[ImageArray],
+        ids: Sequence[str],
+        detections: Sequence[list[Detection]] | None = None,
+        named: Sequence[Mapping[int, str]] | None = None,
     ) -> list[ImageResult]:
         time.sleep(0.8)
-        return super().run(images, ids, detections)
+        return super().run(images, ids, detections, named)
 
 
 class FakeSlowTools(FakeTools):
