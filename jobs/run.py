@@ -3,10 +3,13 @@
 import json
 import platform
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cfanet.seeds import SeedKey
@@ -107,7 +110,7 @@ class Run:
             "stage_seconds": self.stage_seconds,
             "step_seconds": self.step_seconds,
             "peak_memory_bytes": {"driver": peak_memory_bytes(), "largest_worker": self.worker_peak_bytes},
-            "versions": versions(),
+            "versions": dict(versions()),
         }
 
 
@@ -190,15 +193,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def versions() -> dict[str, str]:
-    """Versions of what took part."""
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of what took part; looked up once, because every stage writes them down."""
     found = {"python": platform.python_version(), "cfanet": code_version()}
     for package in _PACKAGES:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return MappingProxyType(found)
 
 
 def _new_id() -> str:
