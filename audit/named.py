@@ -9,7 +9,12 @@ _CHECKS = ("certain_match", "certain_collision", "certain_outside")
 
 def names_faces(verdict: Verdict) -> bool:
     """Whether a check of single faces has failed."""
-    return any(name.partition(":")[0] in _CHECKS for name in _failed(verdict))
+    return any(_of_faces(name) for name in _failed(verdict))
+
+
+def refused_for_faces_alone(verdict: Verdict) -> bool:
+    """Whether a gate refuses, and for nothing but single faces: without them it would let the rest pass."""
+    return not verdict.passed and all(_of_faces(name) for name in _failed(verdict))
 
 
 def named_faces(measured: Measurements, verdict: Verdict) -> dict[str, str]:
@@ -26,6 +31,10 @@ def named_faces(measured: Measurements, verdict: Verdict) -> dict[str, str]:
             if name in failed:
                 found |= {face: f"{NAMED_BY_AUDIT}: {name}" for face in faces if face not in found}
     return found
+
+
+def _of_faces(check: str) -> bool:
+    return check.partition(":")[0] in _CHECKS
 
 
 def _failed(verdict: Verdict) -> set[str]:

@@ -99,6 +99,13 @@ class RunSettings(Section):
     )
     max_withheld: float = Field(0.05, ge=0.0, le=1.0, description="share of pictures that may be quarantined")
     retry_withheld: bool = Field(False, description="try shards again that an earlier run withheld as a whole")
+    obscure_rounds: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="how often a release that is refused for the sake of single faces, and for nothing else, is made "
+        "again with those obscured: only their shards, but all is judged anew",
+    )
     max_task_retries: int = Field(2, ge=0, le=100, description="new tries for a shard whose worker died")
 
 

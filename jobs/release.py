@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from audit.gate import Verdict
+from audit.named import refused_for_faces_alone
 from cfanet.errors import GateRefused, WithheldError
 from jobs import stages
 from jobs.codecs.video import VideoCodec
 from jobs.config import ReleaseConfig
+from jobs.obscure import name_faces
 from jobs.pipeline import ray_session
 from jobs.progress import Progress
 from jobs.run import Run, open_run, reopen_run
@@ -49,15 +51,30 @@ class Outcome:
 
 
 def release(config: ReleaseConfig, progress: Progress, tools: type[Tools] = RealTools) -> Outcome:
-    """Run the whole job on SRC; what an earlier, interrupted run finished is not done again."""
+    """Run the whole job on SRC; what an earlier, interrupted run finished is not done again.
+
+    Refused for single faces alone, it is made again with those obscured, up to `run.obscure_rounds` times.
+    """
     run = open_run(config, tools)
     with ray_session(config):
-        snapshot = stages.enrol(run, progress)
-        bench = stages.calibrate_judges(run, progress)
-        stages.anonymize(run, progress)
-        verdict = stages.audit(run, snapshot, bench, progress)
+        verdict = _stages(run, progress)
+        for _ in range(config.run.obscure_rounds):
+            if not refused_for_faces_alone(verdict):
+                break
+            run.finish("refused")
+            named = name_faces(config)
+            progress.say(f"refused for {len(named.faces)} faces alone: they are obscured, and all is judged again")
+            run = open_run(config, tools)
+            verdict = _stages(run, progress)
     run.finish("released" if verdict.passed else "refused")
     return Outcome(run, verdict)
+
+
+def _stages(run: Run, progress: Progress) -> Verdict:
+    snapshot = stages.enrol(run, progress)
+    bench = stages.calibrate_judges(run, progress)
+    stages.anonymize(run, progress)
+    return stages.audit(run, snapshot, bench, progress)
 
 
 def anonymize(config: ReleaseConfig, progress: Progress, tools: type[Tools] = RealTools) -> Outcome:

@@ -32,6 +32,7 @@ from tests.jobs.test_video import middle, read
 Make = Callable[..., ReleaseConfig]
 pytestmark = pytest.mark.usefixtures("inline")
 ADA, BOB = 1, 60
+LABELS = {"a": b'{"identity": "Ada Byron"}', "b": b'{"identity": "Bob Xu"}'}
 
 
 class FakeUnluckyAnonymizer(FakeAnonymizer):
@@ -64,8 +65,7 @@ def dataset(source: Path) -> Path:
     for shard, (name, shade) in enumerate({"a": ADA, "b": BOB}.items()):
         members = []
         for number in range(8):
-            members.append((f"{name}{number}.png", encoded([shade])))
-            members.append((f"{name}{number}.json", f'{{"identity": "{name} x"}}'.encode()))
+            members += [(f"{name}{number}.png", encoded([shade])), (f"{name}{number}.json", LABELS[name])]
         write_tar(source / f"{shard}.tar", members)
     return source
 
@@ -113,6 +113,26 @@ def test_a_refused_release_goes_out_without_the_face_that_was_to_blame(
     assert release(config, quiet, FakeUnluckyTools).run.plan.todo == ()
     with pytest.raises(InputError, match=r"names no face to obscure \(it passed\): give faces"):
         name_faces(config)
+
+
+def test_a_job_may_cover_them_itself(dataset: Path, tmp_path: Path, make_config: Make, quiet: Progress) -> None:
+    outcome = release(make_config(run__obscure_rounds=1), quiet, FakeUnluckyTools)
+    outcome.raise_for_status()
+    faces = decisions(tmp_path / "released", "0")
+    assert [face for face, (decision, _) in faces.items() if decision != "replaced"] == ["a3#0"]
+    record = json.loads((tmp_path / "released/_cfanet/run.json").read_text())
+    assert (record["status"], record["counts"]["faces_obscured"]) == ("released", 1)
+
+
+def test_a_job_that_is_refused_for_more_than_faces_is_not_made_again(
+    dataset: Path, tmp_path: Path, make_config: Make, quiet: Progress
+) -> None:
+    write_tar(dataset / "2.tar", [("ada_byron.png", encoded([ADA])), ("ada_byron.json", LABELS["a"])])
+    outcome = release(make_config(run__obscure_rounds=3), quiet, FakeUnluckyTools)
+    assert outcome.verdict is not None
+    failed = [check.name for check in outcome.verdict.checks if check.decides and not check.passed]
+    assert failed == ["certain_collision:fake-judge", "names"]
+    assert read_obscure_lists(LocalStorage(tmp_path / "released")) == {}
 
 
 def test_a_refusal_says_what_can_be_done_about_it(refused: Outcome, tmp_path: Path) -> None:
