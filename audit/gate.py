@@ -104,7 +104,7 @@ def _named(rows: RunRows) -> int:
 
 
 def _mated(judge: Judgement, settings: GateSettings, named: int) -> Iterator[Check]:
-    """One-to-one: is a released face matched to its own original? `named` more were, and are obscured."""
+    """One-to-one: is a released face matched to its own original? `named` are obscured since an audit named them."""
     words = {
         "replaced": "Is anyone recognisable in a replaced face?",
         "unrecorded": "Is anyone recognisable in a face that the ledger does not mention?",
@@ -125,7 +125,7 @@ def _mated(judge: Judgement, settings: GateSettings, named: int) -> Iterator[Che
             detail += f" The upper confidence limit is {percent(found.high)}; {allowed} is allowed."
         detail = detail + _too_few(found, limit, settings.confidence) if found.n else "There was none to compare."
         if group == "replaced" and named:
-            detail += f" {whole(named)} more were named by an earlier audit, and are obscured: they do not count here."
+            detail += f" No longer counted, because an earlier audit named them and they are obscured: {whole(named)}."
         yield Check(
             name=f"mated_{group}:{judge.recognizer}",
             question=question,

@@ -19,7 +19,7 @@ from jobs.ledger import read_ledger
 from jobs.manifest import manifest_names
 from jobs.obscure_list import NOBODY, NamedFace, ObscureList, read_obscure_lists, write_obscure_list
 from jobs.plan import RELEASE_FILE
-from jobs.run import read_run_record
+from jobs.run import read_run_record, write_run_record
 from jobs.storage import Storage, open_storage
 
 _BY_A_PERSON = "named by a person"
@@ -40,10 +40,10 @@ def name_faces(config: ReleaseConfig, faces: Sequence[str] = ()) -> Named:
     InputError, and nothing is written, when there is no such face, or it has no new face that could be covered.
     """
     destination = open_storage(config.destination.uri)
-    run_id = str((read_run_record(destination) or {}).get("run_id", ""))
-    if not run_id:
+    record = read_run_record(destination)
+    if record is None:
         raise InputError(f"DST {config.destination.uri} holds no run of this tool: give the DST of `cfanet release`")
-    why = dict.fromkeys(faces, _BY_A_PERSON) or _of_last_audit(config, destination, run_id)
+    why = dict.fromkeys(faces, _BY_A_PERSON) or _of_last_audit(config, destination, str(record["run_id"]))
     shards = list(manifest_names(destination))
     found = {shard: named for shard in shards if (named := _in_ledger(destination, shard, why))}
     missing = set(why).difference(*found.values())
@@ -56,6 +56,7 @@ def name_faces(config: ReleaseConfig, faces: Sequence[str] = ()) -> Named:
     destination.delete(RELEASE_FILE)  # first: what it vouches for is no longer wanted as it is
     for shard, listed in wanted.items():
         write_obscure_list(destination, shard, listed)
+    write_run_record(destination, record | {"status": "faces named"})
     return Named(why, tuple(wanted), len(shards))
 
 

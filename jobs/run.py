@@ -79,8 +79,7 @@ class Run:
     def save(self, status: str | None = None) -> None:
         """Write `run.json`."""
         self.status = status or self.status
-        record = self.record()
-        write_bytes(self.storage, RUN_FILE, json.dumps(record, indent=2, sort_keys=True).encode() + b"\n")
+        write_run_record(self.storage, self.record())
 
     def finish(self, status: str) -> None:
         """Write `run.json` for the last time; no worker is writing any more."""
@@ -168,6 +167,11 @@ def read_run_record(storage: Storage) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def write_run_record(storage: Storage, record: Mapping[str, Any]) -> None:
+    """Write `run.json`, whole."""
+    write_bytes(storage, RUN_FILE, json.dumps(record, indent=2, sort_keys=True).encode() + b"\n")
 
 
 def config_record(config: ReleaseConfig) -> dict[str, Any]:

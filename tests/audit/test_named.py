@@ -74,5 +74,5 @@ def test_the_rate_says_how_many_faces_it_no_longer_counts(tmp_path: Path) -> Non
         ),
     )
     detail = _decided(tmp_path, shard)[2]["mated_replaced:fake"].detail
-    assert "1 more were named by an earlier audit, and are obscured" in detail
-    assert "more were named" not in _decided(tmp_path, CLEAN)[2]["mated_replaced:fake"].detail
+    assert detail.endswith("because an earlier audit named them and they are obscured: 1.")
+    assert "an earlier audit" not in _decided(tmp_path, CLEAN)[2]["mated_replaced:fake"].detail

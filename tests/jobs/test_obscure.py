@@ -98,7 +98,7 @@ def test_a_refused_release_goes_out_without_the_face_that_was_to_blame(
     why = "named by an audit: certain_collision:fake-judge"
     assert (dict(named.faces), named.shards, named.n_shards) == ({"a3#0": why}, ("0",), 2)
     found = status(str(place))
-    assert (found.done, found.left) == (1, 1)
+    assert (found.done, found.left, found.record["status"]) == (1, 1, "faces named")
     with pytest.raises(InputError, match=r"shard '0' were named .* run `cfanet release`"):
         audit(config, quiet, FakeUnluckyTools)
     outcome = release(config, quiet, FakeUnluckyTools)
@@ -108,7 +108,7 @@ def test_a_refused_release_goes_out_without_the_face_that_was_to_blame(
     faces = decisions(place, "0")
     assert faces.pop("a3#0") == ("obscured", why) and set(faces.values()) == {("replaced", "")}
     assert (shown(place, "0", "a3.png")[28, 20] == COVER).all()
-    assert "1 more were named by an earlier audit" in (place / "_cfanet/report.json").read_text()
+    assert "an earlier audit named them and they are obscured: 1." in (place / "_cfanet/report.json").read_text()
     assert json.loads((place / "RELEASE.json").read_text())["shards"].keys() == {"0.tar", "1.tar"}
     assert release(config, quiet, FakeUnluckyTools).run.plan.todo == ()
     with pytest.raises(InputError, match=r"names no face to obscure \(it passed\): give faces"):
@@ -153,7 +153,7 @@ def test_a_person_names_a_face_of_a_sealed_release(
     outcome = release(config, quiet, FakeTools)
     outcome.raise_for_status()
     assert [f for f, (decision, _) in decisions(place, "1").items() if decision == "obscured"] == ["b2#0", "b5#0"]
-    assert "named by an earlier audit" not in (place / "_cfanet/report.json").read_text()
+    assert "an earlier audit" not in (place / "_cfanet/report.json").read_text()
     name_faces(config, ["b7#0"])
     assert read_obscure_lists(LocalStorage(place))["1"].faces.keys() == {"b2#0", "b5#0", "b7#0"}
 
