@@ -2,11 +2,15 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
@@ -99,11 +103,19 @@ def _tune_sqlite(engine: Engine) -> None:
 
 def _migrate(engine: Engine) -> None:
     with engine.connect() as connection:
+        if MigrationContext.configure(connection).get_current_revision() == _newest_revision():
+            return
+    with engine.connect() as connection:
         # Batch migrations copy and drop tables; with foreign keys on, dropping would cascade into the children.
         _set_foreign_keys(connection, "OFF")
         with connection.begin():
             command.upgrade(migration_config(connection), "head")
         _set_foreign_keys(connection, "ON")
+
+
+@cache
+def _newest_revision() -> str | None:
+    return ScriptDirectory(str(resources.files("audit") / "migrations")).get_current_head()
 
 
 def _set_foreign_keys(connection: Connection, state: str) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from audit.words import whole
 
@@ -37,6 +38,8 @@ _LABELS = {
     "unrecorded": "unrecorded and its original",
 }
 _SIZE_INCHES = (5.6, 3.2)
+_MARGINS = {"left": 0.115, "right": 0.96, "bottom": 0.16}  # shares of the figure; a layout engine draws it twice
+_LEGEND_ROW = 0.058
 _NARROW = 0.7  # range of similarities up to which the finest bins are drawn
 _FEW = 400  # comparisons below which bins are merged further, so that single faces do not look like noise
 
@@ -70,7 +73,7 @@ def similarity_plot(series: Series, threshold: float | None, title: str) -> str:
     axes.set_ylim(0, 1.2 * max(axes.dataLim.y1, 1e-9) if shown else 1.0)
     axes.set_xlabel("similarity (cosine)")
     axes.set_ylabel("share per 0.02, %")
-    _legend(axes, 2)
+    _legend(figure, axes, 2)
     return _svg(figure, title)
 
 
@@ -100,7 +103,7 @@ def angle_plot(series: Sequence[Mapping[str, Any]], title: str) -> str:
     axes.set_yticks(range(0, 181, 30))
     axes.set_xlabel("angle asked, degrees")
     axes.set_ylabel("angle seen, degrees")
-    _legend(axes, 2)
+    _legend(figure, axes, 2)
     return _svg(figure, title)
 
 
@@ -113,11 +116,15 @@ def det_plot(points: Sequence[Mapping[str, Any]], title: str) -> str:
     shown = [(p["fmr"], p["fnmr"]) for p in points if p["fnmr"]]
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis, steps in ((axes.xaxis, (1.0,)), (axes.yaxis, (1.0, 2.0, 5.0))):  # errors span a decade or two
+        axis.set_major_locator(LogLocator(subs=steps))
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.set_minor_locator(NullLocator())
     if shown:
         axes.plot(*zip(*shown, strict=True), color=_COLOURS["mated"], linewidth=1.6, label="untouched originals")
     axes.set_xlabel("false match rate")
     axes.set_ylabel("false non-match rate")
-    _legend(axes, 1)
+    _legend(figure, axes, 1)
     return _svg(figure, title)
 
 
@@ -135,7 +142,7 @@ def _draw_counts(axes: Axes, name: str, counts: npt.NDArray[np.int64], together:
 
 
 def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+    figure = Figure(figsize=_SIZE_INCHES)
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     figure.patch.set_alpha(0.0)
@@ -152,8 +159,11 @@ def _figure() -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes, columns: int) -> None:
-    if not axes.get_legend_handles_labels()[0]:
+def _legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """Put the legend above the axes, and leave room for its rows."""
+    rows = -(-len(axes.get_legend_handles_labels()[0]) // columns)
+    figure.subplots_adjust(**_MARGINS, top=0.97 - rows * _LEGEND_ROW)
+    if not rows:
         return
     axes.legend(
         loc="lower left",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import dlib
@@ -34,6 +35,12 @@ class SecondDetector(Protocol):
         ...
 
 
+@cache
+def _frontal_detector() -> dlib.fhog_object_detector:
+    """dlib's; once for a process, because it takes dlib half a second to unpack."""
+    return dlib.get_frontal_face_detector()
+
+
 class HogDetector:
     """dlib's frontal detector: histograms of oriented gradients and a linear classifier; no learned features shared
     with any convolutional detector. Frontal and near-frontal faces of 80 px, or 40 px after one doubling.
@@ -46,7 +53,7 @@ class HogDetector:
 
         Of 1,201 faces in portraits 96 % score 0.3 or more; the strongest patch of background seen so far scores 0.12.
         """
-        self._detector = dlib.get_frontal_face_detector()
+        self._detector = _frontal_detector()
         self._upsample = upsample
         self._max_side = max_side
         self._min_score = min_score

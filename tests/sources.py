@@ -47,11 +47,16 @@ def _is_main_guard(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
 
 
-def imports(source: Source, nodes: ast.AST | None = None) -> Iterator[str]:
+@cache
+def imports(source: Source, nodes: ast.AST | None = None) -> tuple[str, ...]:
     """Dotted names that a module imports anywhere, functions and `if TYPE_CHECKING` included.
 
     `from a import b` gives `a.b` where that is a module of ours, and `a` otherwise. `nodes` looks at a part only.
     """
+    return tuple(_imports(source, nodes))
+
+
+def _imports(source: Source, nodes: ast.AST | None) -> Iterator[str]:
     package = source.module if source.is_package else source.module.rpartition(".")[0]
     for node in ast.walk(nodes or source.tree):
         if isinstance(node, ast.Import):
