@@ -4,7 +4,7 @@ Nothing is made here, and nothing of DST is changed but the lists and the seal: 
 makes the shards of these faces once more, and judges the whole.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from audit.evidence import Evidence
@@ -12,7 +12,7 @@ from audit.gate import decide
 from audit.metrics import measure
 from audit.named import named_faces
 from cfanet.errors import InputError
-from cfanet.records import FaceDecision
+from cfanet.records import FaceDecision, FaceRecord
 from jobs.config import ReleaseConfig
 from jobs.evidence_file import stored_evidence
 from jobs.ledger import read_ledger
@@ -34,8 +34,8 @@ class Named:
     n_shards: int  # of the whole release
 
 
-def name_faces(config: ReleaseConfig, faces: Sequence[str] = ()) -> Named:
-    """List `faces` (PICTURE#NUMBER), or without any those that the last audit refused for their own sake.
+def name_faces(config: ReleaseConfig, chosen: Sequence[str] = ()) -> Named:
+    """List the `chosen` faces (PICTURE#NUMBER), or without any those that the last audit refused for their own sake.
 
     InputError, and nothing is written, when there is no such face, or it has no new face that could be covered.
     """
@@ -43,16 +43,22 @@ def name_faces(config: ReleaseConfig, faces: Sequence[str] = ()) -> Named:
     record = read_run_record(destination)
     if record is None:
         raise InputError(f"DST {config.destination.uri} holds no run of this tool: give the DST of `cfanet release`")
-    why = dict.fromkeys(faces, _BY_A_PERSON) or _of_last_audit(config, destination, str(record["run_id"]))
+    why = dict.fromkeys(chosen, _BY_A_PERSON) or _of_last_audit(config, destination, str(record["run_id"]))
     shards = list(manifest_names(destination))
-    found = {shard: named for shard in shards if (named := _in_ledger(destination, shard, why))}
-    missing = set(why).difference(*found.values())
-    if missing:
-        raise InputError(
-            f"DST {config.destination.uri} has no face {min(missing)!r}: name faces as the report does, PICTURE#NUMBER"
-        )
-    lists = read_obscure_lists(destination)
-    wanted = {shard: ObscureList(faces=lists.get(shard, NOBODY).faces | named) for shard, named in found.items()}
+    found = {shard: faces for shard in shards if (faces := _in_ledger(destination, shard, why))}
+    for name in sorted(why):  # one key may stand in several shards
+        decisions = [faces[name].decision for faces in found.values() if name in faces]
+        if not decisions:
+            raise InputError(
+                f"DST {config.destination.uri} has no face {name!r}: name faces as the report does, PICTURE#NUMBER"
+            )
+        if FaceDecision.REPLACED not in decisions:
+            raise InputError(f"face {name!r} is {decisions[0]} already: it has no new face that could be covered")
+    lists, wanted = read_obscure_lists(destination), {}
+    for shard, faces in found.items():
+        named = {n: NamedFace(box=f.box, why=why[n]) for n, f in faces.items() if f.decision == FaceDecision.REPLACED}
+        if named:
+            wanted[shard] = ObscureList(faces=lists.get(shard, NOBODY).faces | named)
     destination.delete(RELEASE_FILE)  # first: what it vouches for is no longer wanted as it is
     for shard, listed in wanted.items():
         write_obscure_list(destination, shard, listed)
@@ -75,16 +81,11 @@ def _of_last_audit(config: ReleaseConfig, destination: Storage, run_id: str) -> 
     return named
 
 
-def _in_ledger(destination: Storage, shard: str, wanted: Mapping[str, str]) -> dict[str, NamedFace]:
-    """The wanted faces of one shard; InputError for one that is not replaced."""
-    found, pictures = {}, {face.rpartition("#")[0] for face in wanted}
-    for entry in read_ledger(destination, shard):
-        if entry.picture.sample_key not in pictures:
-            continue
-        for face in entry.picture.faces:
-            name = f"{entry.picture.sample_key}#{face.face_index}"
-            if name in wanted and face.decision != FaceDecision.REPLACED:
-                raise InputError(f"face {name!r} is {face.decision} already: it has no new face that could be covered")
-            if name in wanted:
-                found[name] = NamedFace(box=face.box, why=wanted[name])
-    return found
+def _in_ledger(destination: Storage, shard: str, wanted: Collection[str]) -> dict[str, FaceRecord]:
+    """The wanted faces of one shard, by PICTURE#NUMBER."""
+    faces = (
+        (f"{entry.picture.sample_key}#{face.face_index}", face)
+        for entry in read_ledger(destination, shard)
+        for face in entry.picture.faces
+    )
+    return {name: face for name, face in faces if name in wanted}

@@ -174,6 +174,20 @@ def test_a_face_that_is_not_there_changes_nothing(
     )
 
 
+def test_a_key_of_two_shards_is_named_where_it_has_a_new_face(
+    dataset: Path, tmp_path: Path, make_config: Make, quiet: Progress
+) -> None:
+    """Evidence names pictures without their shards."""
+    write_tar(dataset / "2.tar", [("a1.png", encoded([BOB, ADA]))])
+    config, place = make_config(), tmp_path / "released"
+    release(config, quiet, FakeTools)
+    assert name_faces(config, ["a1#0"]).shards == ("0", "2")
+    release(config, quiet, FakeTools)
+    (place / obscure_path("2")).unlink()  # as if only the other had been named
+    release(config, quiet, FakeTools)
+    assert name_faces(config, ["a1#0"]).shards == ("2",)
+
+
 def test_a_destination_that_nobody_wrote(dataset: Path, make_config: Make) -> None:
     with pytest.raises(InputError, match="holds no run of this tool"):
         name_faces(make_config())
