@@ -64,7 +64,7 @@ def release(config: ReleaseConfig, progress: Progress, tools: type[Tools] = Real
             run.finish("refused")
             named = name_faces(config)
             progress.say(f"refused for {len(named.faces)} faces alone: they are obscured, and all is judged again")
-            run = open_run(config, tools)
+            run = open_run(config, tools, run.context.key)  # all other faces stay what they were
             verdict = _stages(run, progress)
     run.finish("released" if verdict.passed else "refused")
     return Outcome(run, verdict)

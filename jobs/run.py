@@ -120,11 +120,14 @@ def dry_run(config: ReleaseConfig) -> Plan:
     return make_plan(config, SeedKey.from_file(Path(kept)).fingerprint if kept else "", write=False)
 
 
-def open_run(config: ReleaseConfig, tools: type[Tools] = RealTools) -> Run:
-    """Plan a run and claim its destination; nothing of the destination's data is changed yet."""
+def open_run(config: ReleaseConfig, tools: type[Tools] = RealTools, drawn: SeedKey | None = None) -> Run:
+    """Plan a run and claim its destination; nothing of the destination's data is changed yet.
+
+    Without a key file the key is drawn, or the one is used that was `drawn` before in the same job.
+    """
     check_database(config)
     kept = config.run.key_file
-    key = SeedKey.from_file(Path(kept)) if kept else SeedKey.random()
+    key = SeedKey.from_file(Path(kept)) if kept else drawn or SeedKey.random()
     fingerprint = key.fingerprint if kept else ""
     plan = make_plan(config, fingerprint)
     storage = open_storage(config.destination.uri)

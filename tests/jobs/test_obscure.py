@@ -122,6 +122,7 @@ def test_a_job_may_cover_them_itself(dataset: Path, tmp_path: Path, make_config:
     assert [face for face, (decision, _) in faces.items() if decision != "replaced"] == ["a3#0"]
     record = json.loads((tmp_path / "released/_cfanet/run.json").read_text())
     assert (record["status"], record["counts"]["faces_obscured"]) == ("released", 1)
+    assert len(record["key_fingerprints"]) == 1, "drawn once, so that all other faces stay what they were"
 
 
 def test_a_job_that_is_refused_for_more_than_faces_is_not_made_again(
