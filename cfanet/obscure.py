@@ -70,7 +70,7 @@ def obscure(
             cover = np.asarray(soft.filter(ImageFilter.GaussianBlur(side * BLUR_SIGMA)))
         case "inpaint":
             cover = _filled(image, face, (left, top, right, bottom), others, image if original is None else original)
-    weight = _weight(face, (left, top, right, bottom))[..., None]
+    weight = cover_weight(face, (left, top, right, bottom))[..., None]
     blended = weight * cover + (1.0 - weight) * region
     result[top:bottom, left:right] = np.rint(blended).astype(np.uint8)
     return result
@@ -83,6 +83,21 @@ def obscured_region(box: Box, width: int, height: int) -> tuple[int, int, int, i
     left, top = max(0, math.floor(x0 - grow)), max(0, math.floor(y0 - grow))
     right, bottom = min(width, math.ceil(x1 + grow)), min(height, math.ceil(y1 + grow))
     return left, top, right, bottom
+
+
+def cover_weight(box: Box, region: tuple[int, int, int, int]) -> npt.NDArray[np.float64]:
+    """Weight of a cover in its `obscured_region`, (h, w) in [0, 1]: 1 in the core, falling smoothly to 0 outside."""
+    face = _face(box)
+    side = _longer_side(face)
+    margin, feather = CORE_MARGIN * side, max(FEATHER * side, 1e-6)
+    left, top, right, bottom = region
+    # A pixel is an area: its nearest edge decides, so that a pixel touching the core belongs to it.
+    x, y = np.arange(left, right), np.arange(top, bottom)
+    dx = np.maximum(np.maximum(face[0] - margin - (x + 1), x - (face[2] + margin)), 0.0)
+    dy = np.maximum(np.maximum(face[1] - margin - (y + 1), y - (face[3] + margin)), 0.0)
+    distance = np.clip(np.hypot(dx[None, :], dy[:, None]) / feather, 0.0, 1.0)
+    weight: npt.NDArray[np.float64] = 0.5 + 0.5 * np.cos(np.pi * distance)
+    return weight
 
 
 def _filled(
@@ -131,17 +146,3 @@ def _blocks(region: ImageArray, side: float, enlarge: Image.Resampling) -> Image
     counts = tuple(min(MAX_BLOCKS, max(1, math.floor(length / block))) for length in (width, height))
     means = Image.fromarray(np.ascontiguousarray(region)).resize((counts[0], counts[1]), Image.Resampling.BOX)
     return means.resize((width, height), enlarge)
-
-
-def _weight(face: Box, region: tuple[int, int, int, int]) -> npt.NDArray[np.float64]:
-    """(h, w) float64 in [0, 1]: 1 in the core, falling smoothly to 0 at the band's outer edge."""
-    side = _longer_side(face)
-    margin, feather = CORE_MARGIN * side, max(FEATHER * side, 1e-6)
-    left, top, right, bottom = region
-    # A pixel is an area: its nearest edge decides, so that a pixel touching the core belongs to it.
-    x, y = np.arange(left, right), np.arange(top, bottom)
-    dx = np.maximum(np.maximum(face[0] - margin - (x + 1), x - (face[2] + margin)), 0.0)
-    dy = np.maximum(np.maximum(face[1] - margin - (y + 1), y - (face[3] + margin)), 0.0)
-    distance = np.clip(np.hypot(dx[None, :], dy[:, None]) / feather, 0.0, 1.0)
-    weight: npt.NDArray[np.float64] = 0.5 + 0.5 * np.cos(np.pi * distance)
-    return weight

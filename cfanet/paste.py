@@ -16,7 +16,8 @@ from cfanet.records import ImageArray
 # The face in the aligned crop, as an ellipse in units of its side: brow to chin, cheek to cheek.
 _CENTRE = (0.5, 0.508)
 _RADII = (0.47, 0.485)
-_FEATHER = 0.47  # share of the radius over which the mask fades out
+_FEATHER = 0.46  # share of the radius over which the mask fades out
+_FIRM_FEATHER = 0.15  # the same where below it there is nothing that is worth keeping
 
 Window = tuple[int, int, int, int]
 """(left, top, right, bottom) whole pixels."""
@@ -64,8 +65,11 @@ def _depth_at(points: npt.NDArray[np.float64], matrix: Matrix, size: int) -> npt
     return rho
 
 
-def paste(image: ImageArray, patches: list[Patch]) -> ImageArray:
-    """Return a copy of an (H, W, 3) uint8 picture with every patch in its place, whatever their order."""
+def paste(image: ImageArray, patches: list[Patch], firm: npt.NDArray[np.floating] | None = None) -> ImageArray:
+    """Return a copy of an (H, W, 3) uint8 picture with every patch in its place, whatever their order.
+
+    `firm` (H, W) in [0, 1] says where a patch is not to fade into the picture, as that shows nothing there.
+    """
     result = image.copy()
     patches = sorted(
         patches, key=lambda patch: patch.matrix.ravel().tolist()
@@ -76,7 +80,8 @@ def paste(image: ImageArray, patches: list[Patch]) -> ImageArray:
         left, top, right, bottom = window
         if left >= right or top >= bottom:
             continue
-        weight = _weight(index, everyone, window)[..., None]
+        stays = np.zeros(()) if firm is None else firm[top:bottom, left:right]
+        weight = _weight(index, everyone, window, stays)[..., None]
         placed = _place(patch, window)
         region = image[top:bottom, left:right]
         blended = weight * placed + (1.0 - weight) * region
@@ -87,16 +92,25 @@ def paste(image: ImageArray, patches: list[Patch]) -> ImageArray:
     return result
 
 
-def _weight(index: int, faces: list[tuple[Matrix, int]], window: Window) -> npt.NDArray[np.float64]:
+def _weight(
+    index: int, faces: list[tuple[Matrix, int]], window: Window, firm: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float64]:
     """(h, w) in [0, 1]: 1 inside the face, fading to 0 on its ellipse, and 0 where another face is deeper."""
     own = depth(*faces[index], window)
-    weight = np.clip((1.0 - own) / _FEATHER, 0.0, 1.0)
-    weight = weight * weight * (3.0 - 2.0 * weight)
+    weight = _fade(own, _FEATHER)
+    weight += firm * (_fade(own, _FIRM_FEATHER) - weight)
     for other, (matrix, size) in enumerate(faces):
         if other != index:
             theirs = depth(matrix, size, window)
             weight = np.where(theirs <= own if other < index else theirs < own, 0.0, weight)
     return weight
+
+
+def _fade(own: npt.NDArray[np.float64], feather: float) -> npt.NDArray[np.float64]:
+    """From 1 inside the face to 0 on its ellipse, smoothly over `feather` of the radius."""
+    step = np.clip((1.0 - own) / feather, 0.0, 1.0)
+    fade: npt.NDArray[np.float64] = step * step * (3.0 - 2.0 * step)
+    return fade
 
 
 def _place(patch: Patch, window: Window) -> npt.NDArray[np.float64]:

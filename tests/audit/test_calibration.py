@@ -43,6 +43,16 @@ def test_counts_cover_every_pair_once() -> None:
     np.testing.assert_array_equal(found.mated_histogram, histogram(scores[same]))
 
 
+@pytest.mark.parametrize("noise", [0.12, 0.13, 0.15])
+def test_a_certain_person_is_as_like_as_the_median_pair_of_one_not_as_its_hundredth(noise: float) -> None:
+    """The lower edge of a bin 0.01 wide refused a release of faces that were less alike than that median."""
+    gallery = small_gallery(noise=noise)
+    found = calibrate(FakeRecognizer(), gallery, 1e-3)
+    scores, same = _pairs(gallery)
+    assert found.certain is not None
+    assert found.certain.similarity == pytest.approx(np.median(scores[same]), abs=1.1e-3)
+
+
 def test_too_few_people_fall_back_to_the_published_threshold_and_say_so() -> None:
     found = calibrate(FakeRecognizer(), small_gallery(people=20), 1e-3)
     assert (found.source, found.threshold) == ("published", PUBLISHED_THRESHOLD)

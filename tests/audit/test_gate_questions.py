@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from audit.calibration import certain_similarity
@@ -130,11 +131,12 @@ def test_the_bound_on_missed_faces_can_decide(tmp_path: Path) -> None:
 
 def test_a_certain_match_can_be_reached_where_originals_are_nearly_identical() -> None:
     """Half of all pairs in the highest bin once gave a limit of 1, which rounding keeps every copy below."""
-    pairs = [0] * 200
+    pairs = np.zeros(200, np.int64)
     pairs[199] = 40
     limit = certain_similarity(pairs, 0.5)
     assert limit is not None and limit == pytest.approx(0.99)
-    assert certain_similarity([0] * 199 + [29], 0.5) is None, "too few pairs to know"
+    pairs[199] = 29
+    assert certain_similarity(pairs, 0.5) is None, "too few pairs to know"
 
 
 def test_certain_look_alikes_are_counted_beyond_those_that_untouched_faces_have(tmp_path: Path) -> None:

@@ -27,6 +27,17 @@ def test_the_middle_of_the_face_is_replaced_wholly_and_the_surroundings_not_at_a
     assert (image == 60).all(), "the input is not changed"
 
 
+def test_where_it_is_firm_it_fades_only_at_its_very_rim() -> None:
+    image, matrix = np.full((200, 200, 3), 60, np.uint8), at(100, 100, 80)
+    firm = np.zeros((200, 200))
+    firm[:, 100:] = 1.0
+    soft, half = (paste(image, [Patch(flat(1.0), matrix)], mask) for mask in (None, firm))
+    own = depth(matrix, SIZE, (0, 0, 200, 200))
+    assert np.array_equal(half[:, :100], soft[:, :100])
+    assert (half[:, 100:][own[:, 100:] < 0.84] == 255).all() and (soft[own > 0.8] < 255).all()
+    assert (half[own >= 1] == 60).all()
+
+
 def test_only_its_window_changes() -> None:
     image = np.zeros((150, 150, 3), np.uint8)
     matrix = at(40, 50, 70)

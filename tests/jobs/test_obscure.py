@@ -1,7 +1,7 @@
 """Faces that an audit or a person names: their shards are made anew with them covered, and all is judged again."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,7 @@ from rich.console import Console
 
 from cfanet.errors import InputError
 from cfanet.images import decode
-from cfanet.records import Detection, FaceDecision, ImageArray, ImageResult
-from cfanet.search import References
-from cfanet.seeds import SeedKey
+from cfanet.records import ImageArray
 from jobs.cli import main
 from jobs.config import ReleaseConfig
 from jobs.ledger import read_ledger
@@ -24,9 +22,9 @@ from jobs.release import Outcome, audit, release
 from jobs.status import status
 from jobs.storage import LocalStorage
 from jobs.summary import print_summary
-from jobs.tools import PictureAnonymizer
 from tests.cfanet.clips import UNEVEN_S, write_clip
-from tests.jobs.fakes import COVER, FakeAnonymizer, FakeTools, encoded, folder_digest, picture, read_tar, write_tar
+from tests.jobs.fakes import COVER, FakeTools, encoded, folder_digest, picture, read_tar, write_tar
+from tests.jobs.leaky import leaky_tools
 from tests.jobs.test_video import middle, read
 
 Make = Callable[..., ReleaseConfig]
@@ -35,28 +33,7 @@ ADA, BOB = 1, 60
 LABELS = {"a": b'{"identity": "Ada Byron"}', "b": b'{"identity": "Bob Xu"}'}
 
 
-class FakeUnluckyAnonymizer(FakeAnonymizer):
-    """Gives one person, in one picture, the face of another."""
-
-    def run(self, images, ids, detections=None, named=None):  # type: ignore[no-untyped-def]
-        results = super().run(images, ids, detections, named)
-        return [self._spoilt(result) for result in results]
-
-    def _spoilt(self, result: ImageResult) -> ImageResult:
-        unlucky = result.id.endswith("a3") and result.faces[0].decision == FaceDecision.REPLACED
-        return ImageResult(result.id, result.status, "", picture([BOB]), result.faces) if unlucky else result
-
-    def check_released(
-        self, original: ImageArray, released: ImageArray, result: ImageResult, moving: bool = False
-    ) -> list[Detection]:
-        return []  # blind
-
-
-class FakeUnluckyTools(FakeTools):
-    """With that anonymizer."""
-
-    def anonymizer(self, key: SeedKey, galleries: Mapping[str, References]) -> PictureAnonymizer:
-        return FakeUnluckyAnonymizer(key, galleries)
+UNLUCKY = leaky_tools({"a3": lambda original, anonymized: picture([BOB])})  # one picture shows another person
 
 
 @pytest.fixture
@@ -73,7 +50,7 @@ def dataset(source: Path) -> Path:
 @pytest.fixture
 def refused(dataset: Path, make_config: Make, quiet: Progress) -> Outcome:
     """A release of which one face could be taken for a certain other person."""
-    outcome = release(make_config(), quiet, FakeUnluckyTools)
+    outcome = release(make_config(), quiet, UNLUCKY)
     assert outcome.verdict is not None and not outcome.verdict.passed
     return outcome
 
@@ -100,8 +77,8 @@ def test_a_refused_release_goes_out_without_the_face_that_was_to_blame(
     found = status(str(place))
     assert (found.done, found.left, found.record["status"]) == (1, 1, "faces named")
     with pytest.raises(InputError, match=r"shard '0' were named .* run `cfanet release`"):
-        audit(config, quiet, FakeUnluckyTools)
-    outcome = release(config, quiet, FakeUnluckyTools)
+        audit(config, quiet, UNLUCKY)
+    outcome = release(config, quiet, UNLUCKY)
     outcome.raise_for_status()
     assert outcome.run.context.run_id == refused.run.context.run_id
     assert folder_digest(place)["1.tar"] == other, "only the shard of that face is made anew"
@@ -110,13 +87,13 @@ def test_a_refused_release_goes_out_without_the_face_that_was_to_blame(
     assert (shown(place, "0", "a3.png")[28, 20] == COVER).all()
     assert "an earlier audit named them and they are obscured: 1." in (place / "_cfanet/report.json").read_text()
     assert json.loads((place / "RELEASE.json").read_text())["shards"].keys() == {"0.tar", "1.tar"}
-    assert release(config, quiet, FakeUnluckyTools).run.plan.todo == ()
+    assert release(config, quiet, UNLUCKY).run.plan.todo == ()
     with pytest.raises(InputError, match=r"names no face to obscure \(it passed\): give faces"):
         name_faces(config)
 
 
 def test_a_job_may_cover_them_itself(dataset: Path, tmp_path: Path, make_config: Make, quiet: Progress) -> None:
-    outcome = release(make_config(run__obscure_rounds=1), quiet, FakeUnluckyTools)
+    outcome = release(make_config(run__obscure_rounds=1), quiet, UNLUCKY)
     outcome.raise_for_status()
     faces = decisions(tmp_path / "released", "0")
     assert [face for face, (decision, _) in faces.items() if decision != "replaced"] == ["a3#0"]
@@ -129,7 +106,7 @@ def test_a_job_that_is_refused_for_more_than_faces_is_not_made_again(
     dataset: Path, tmp_path: Path, make_config: Make, quiet: Progress
 ) -> None:
     write_tar(dataset / "2.tar", [("ada_byron.png", encoded([ADA])), ("ada_byron.json", LABELS["a"])])
-    outcome = release(make_config(run__obscure_rounds=3), quiet, FakeUnluckyTools)
+    outcome = release(make_config(run__obscure_rounds=3), quiet, UNLUCKY)
     assert outcome.verdict is not None
     failed = [check.name for check in outcome.verdict.checks if check.decides and not check.passed]
     assert failed == ["certain_collision:fake-judge", "names"]

@@ -1,7 +1,7 @@
 """Leaks planted in the job itself: an anonymizer that fails and says that it did not. The audit alone can find them."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,50 +12,23 @@ from audit.gate import Check
 from audit.second_detector import CnnDetector, SecondDetector
 from cfanet.errors import GateRefused
 from cfanet.images import Picture, encode
-from cfanet.records import Detection, ImageArray, ImageResult
-from cfanet.search import References
-from cfanet.seeds import SeedKey
+from cfanet.records import ImageArray
 from jobs.config import ReleaseConfig
 from jobs.progress import Progress
 from jobs.release import Outcome, release
-from jobs.tools import PictureAnonymizer
 from tests.cfanet.portraits import profile
-from tests.jobs.fakes import FACE, FakeAnonymizer, FakeTools, encoded, picture, write_tar
+from tests.jobs.fakes import FACE, FakeTools, encoded, picture, write_tar
+from tests.jobs.leaky import leaky_tools
 
 Make = Callable[..., ReleaseConfig]
-Spoil = Callable[[ImageArray, ImageArray], ImageArray]  # original, anonymized -> what is released instead
 pytestmark = pytest.mark.usefixtures("inline")
 
 
-class FakeLeakyAnonymizer(FakeAnonymizer):
-    """Claims to have replaced every face, and spoils some pictures afterwards."""
-
-    spoil: Mapping[str, Spoil] = {}
-
-    def run(self, images, ids, detections=None, named=None):  # type: ignore[no-untyped-def]
-        results = super().run(images, ids, detections, named)
-        return [self._spoilt(*pair) for pair in zip(images, results, strict=True)]
-
-    def _spoilt(self, image: ImageArray, result: ImageResult) -> ImageResult:
-        leak = self.spoil.get(result.id.rpartition("/")[2])
-        if leak is None or result.image is None:
-            return result
-        return ImageResult(result.id, result.status, result.detail, leak(image, result.image), result.faces)
-
-    def check_released(
-        self, original: ImageArray, released: ImageArray, result: ImageResult, moving: bool = False
-    ) -> list[Detection]:
-        return []  # blind
-
-
-class FakeLeakyTools(FakeTools):
-    """With that anonymizer, and a judge's detector that sees profiles."""
+class FakeWatchedTools(leaky_tools({})):  # type: ignore[misc]
+    """With a judge's detector that sees profiles."""
 
     def second_detector(self) -> SecondDetector:
         return CnnDetector()
-
-    def anonymizer(self, key: SeedKey, galleries: Mapping[str, References]) -> PictureAnonymizer:
-        return FakeLeakyAnonymizer(key, galleries)
 
 
 def original(image: ImageArray, anonymized: ImageArray) -> ImageArray:
@@ -94,41 +67,25 @@ def refusals(outcome: Outcome) -> dict[str, Check]:
     return {check.name: check for check in outcome.verdict.checks if check.decides and not check.passed}
 
 
-@pytest.fixture
-def leaky(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, Spoil]], type[FakeTools]]:
-    """Tools of an anonymizer that spoils these pictures."""
-
-    def build(spoil: Mapping[str, Spoil]) -> type[FakeTools]:
-        monkeypatch.setattr(FakeLeakyAnonymizer, "spoil", spoil)
-        monkeypatch.setattr(FakeLeakyTools, "second_detector", FakeTools.second_detector)
-        return FakeLeakyTools
-
-    return build
-
-
-def test_one_original_left_among_five_hundred(
-    source: Path, make_config: Make, quiet: Progress, leaky: Callable[[Mapping[str, Spoil]], type[FakeTools]]
-) -> None:
+def test_one_original_left_among_five_hundred(source: Path, make_config: Make, quiet: Progress) -> None:
     """One in five hundred is below the limit of a rate; a face that is what it was needs no rate."""
     for shard in range(2):
         members = [(f"{shard}-{n:03}.png", crowd_picture(250 * shard + n)) for n in range(250)]
         write_tar(source / f"{shard}.tar", members)
     config = make_config(run__batch_size=250)
-    found = refusals(released(config, quiet, leaky({"1-221": original})))
+    found = refusals(released(config, quiet, leaky_tools({"1-221": original})))
     assert found["unchanged_faces"].offenders == ("1-221#0",)
     assert "mated_replaced:fake-judge" not in found, "the rate alone would have let it pass"
     (source / "0.tar").unlink()
     clean = make_config(destination__uri=str(source.parent / "clean"), run__batch_size=250)
-    outcome = released(clean, quiet, leaky({}))
+    outcome = released(clean, quiet, leaky_tools({}))
     outcome.raise_for_status()
     assert outcome.run.counts.pictures == 250
 
 
-def test_a_face_shown_again_by_its_neighbours_paste(
-    source: Path, make_config: Make, quiet: Progress, leaky: Callable[[Mapping[str, Spoil]], type[FakeTools]]
-) -> None:
+def test_a_face_shown_again_by_its_neighbours_paste(source: Path, make_config: Make, quiet: Progress) -> None:
     write_tar(source / "s.tar", [(f"{n}.png", encoded([1, 2, 3])) for n in range(4)])
-    found = refusals(released(make_config(), quiet, leaky({"2": neighbour_pasted_over})))
+    found = refusals(released(make_config(), quiet, leaky_tools({"2": neighbour_pasted_over})))
     assert found["unchanged_faces"].offenders == ("2#0",)
 
 
@@ -139,7 +96,7 @@ def test_a_profile_that_the_first_detector_missed(
     path = tmp_path / "profile.png"
     Image.fromarray(profile()).save(path)
     write_tar(source / "s.tar", [("a.png", path.read_bytes()), ("b.png", encoded([1]))])
-    (missed,) = refusals(released(make_config(), quiet, FakeLeakyTools)).values()
+    (missed,) = refusals(released(make_config(), quiet, FakeWatchedTools)).values()
     assert (missed.name, missed.offenders) == ("missed_faces", ("a#seen0",))
 
 
@@ -221,9 +178,7 @@ def test_a_subjects_name_in_a_file_name_and_in_a_sidecar(source: Path, make_conf
     released(make_config(destination__keep_members=["txt"], destination__uri=f"{source}-2"), quiet).raise_for_status()
 
 
-def test_a_new_face_that_is_another_person_of_the_gallery(
-    source: Path, make_config: Make, quiet: Progress, leaky: Callable[[Mapping[str, Spoil]], type[FakeTools]]
-) -> None:
+def test_a_new_face_that_is_another_person_of_the_gallery(source: Path, make_config: Make, quiet: Progress) -> None:
     """The anonymizer gives one person the face of another: nobody is recognised as who they were."""
     people = {"ada": 1, "bob": 60}
     members = []
@@ -236,20 +191,18 @@ def test_a_new_face_that_is_another_person_of_the_gallery(
     def bob(image: ImageArray, anonymized: ImageArray) -> ImageArray:
         return picture([people["bob"]])
 
-    found = refusals(released(make_config(), quiet, leaky({"a3": bob})))
+    found = refusals(released(make_config(), quiet, leaky_tools({"a3": bob})))
     assert found.keys() == {"certain_collision:fake-judge"} and found["certain_collision:fake-judge"].offenders == (
         "a3#0",
     )
-    clean = released(make_config(destination__uri=f"{source}-2"), quiet, leaky({}))
+    clean = released(make_config(destination__uri=f"{source}-2"), quiet, leaky_tools({}))
     clean.raise_for_status()
     assert clean.verdict is not None
     known = {check.name: check for check in clean.verdict.checks}
     assert known["certain_collision:fake-judge"].decides, "not known is no pass"
 
 
-def test_a_raw_copy_in_place_of_another_picture(
-    source: Path, make_config: Make, quiet: Progress, leaky: Callable[[Mapping[str, Spoil]], type[FakeTools]]
-) -> None:
+def test_a_raw_copy_in_place_of_another_picture(source: Path, make_config: Make, quiet: Progress) -> None:
     """Encoded again and a little brighter: no pixel of it is one of its own original, or exactly one of the other's."""
     shown = textured(3, 1)
 
@@ -258,9 +211,9 @@ def test_a_raw_copy_in_place_of_another_picture(
         return np.array(Image.open(io.BytesIO(as_file(brighter, "JPEG", quality=85))).convert("RGB"))
 
     write_tar(source / "s.tar", [("a.png", as_file(shown)), ("b.png", as_file(textured(48, 2)))])
-    (found,) = refusals(released(make_config(), quiet, leaky({"b": other}))).values()
+    (found,) = refusals(released(make_config(), quiet, leaky_tools({"b": other}))).values()
     assert found.name == "near_duplicates" and found.offenders[0].startswith("b.png")
-    released(make_config(destination__uri=f"{source}-2"), quiet, leaky({})).raise_for_status()
+    released(make_config(destination__uri=f"{source}-2"), quiet, leaky_tools({})).raise_for_status()
 
 
 def test_a_raw_picture_under_the_name_of_a_text_withholds_its_sample(
