@@ -19,7 +19,7 @@ from audit.intervals import rate
 from cfanet.errors import ConfigError
 from cfanet.records import Recognizer
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _ADAPTER = TypeAdapter(Calibration)
 
 
