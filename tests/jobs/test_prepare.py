@@ -31,13 +31,15 @@ Make = Callable[..., ReleaseConfig]
 _SHARDS = 6
 _SCRIPT = """
 import io, sys
+from contextlib import nullcontext
 from rich.console import Console
+import jobs.prepare, jobs.stages
 from jobs.config import load_config
 from jobs.layouts import recognise
-from jobs.pipeline import ShardReport
 from jobs.prepare import prepare
 from jobs.progress import Progress
-from tests.jobs.test_prepare import build_slow
+from tests.jobs.test_prepare import build_slow, run_stage
+jobs.stages.run_stage, jobs.prepare.ray_session = run_stage, lambda config: nullcontext()
 config = load_config(None, (), {"source.uri": sys.argv[1], "destination.uri": sys.argv[2], "run.workers": 2})
 prepare(config, recognise(config), build_slow, Progress(Console(file=io.StringIO())))
 """
@@ -89,7 +91,16 @@ def build_other(device: str) -> FakePreparer:
 
 
 def build_slow(device: str) -> FakePreparer:
-    return FakePreparer({"crop_size": "128"}, 0.6)
+    return FakePreparer({"crop_size": "128"}, 0.3)
+
+
+def run_stage(worker: Any, context: Any, items: Sequence[WorkItem]) -> Iterator[ShardReport[Any]]:
+    """Does a stage in this process, one shard after the other."""
+    for item in items:
+        try:
+            yield ShardReport(item.shard, worker(context).process(item))
+        except ValueError as error:
+            yield ShardReport(item.shard, None, str(error))
 
 
 def write_shards(source: Path, count: int = 2, first: bytes | None = None) -> None:
@@ -111,14 +122,10 @@ def run(
 ) -> Callable[..., Outcome]:
     """Runs the job in this process."""
 
-    def run_stage(worker: Any, context: Any, items: Sequence[WorkItem]) -> Iterator[ShardReport[Any]]:
-        for item in items:
-            try:
-                yield ShardReport(item.shard, worker(replace(context, worked=told.append)).process(item))
-            except ValueError as error:
-                yield ShardReport(item.shard, None, str(error))
+    def told_stage(worker: Any, context: Any, items: Sequence[WorkItem]) -> Iterator[ShardReport[Any]]:
+        return run_stage(worker, replace(context, worked=told.append), items)
 
-    monkeypatch.setattr("jobs.stages.run_stage", run_stage)
+    monkeypatch.setattr("jobs.stages.run_stage", told_stage)
     monkeypatch.setattr("jobs.prepare.ray_session", lambda config: nullcontext())
 
     def run(build_: Callable[[str], FakePreparer] = build, layout: str = "auto", **values: object) -> Outcome:
@@ -265,7 +272,6 @@ def test_from_bucket_to_bucket(source: Path, tmp_path: Path, run: Run, monkeypat
         assert json.loads(bucket.get("out/prepared.json"))["sources"] == ["s3://prepare/in"]
 
 
-@pytest.mark.ray
 def test_killed_in_the_middle(source: Path, tmp_path: Path, run: Run) -> None:
     write_shards(source, _SHARDS)
     folder = tmp_path / "released"
