@@ -67,15 +67,21 @@ def _with_covers(
     image: ImageArray, faces: Sequence[Face], covered: Sequence[Face], cover: Cover
 ) -> tuple[ImageArray, ImageArray]:
     """The picture with some of its faces covered, and the same with the new ones on top."""
-    below, firm = image, np.zeros(image.shape[:2])
-    for face in covered:
-        border = _Border(face.box, faces, image)
+    below, borders = image, [_Border(face.box, faces, image) for face in covered]
+    for face, border in zip(covered, borders, strict=True):
         here, spared = border.window, border.spared[..., None]
         laid = cover(below, face.box, [face.box for face in faces], image)
         laid[here] = np.rint(spared * below[here] + (1.0 - spared) * laid[here]).astype(np.uint8)
-        firm[here] = np.maximum(firm[here], border.firm)
         below = laid
-    return below, paste(below, _patches(faces), firm)
+    return below, paste(below, _patches(faces), _firmness(image, borders) if borders else None)
+
+
+def _firmness(image: ImageArray, borders: Sequence["_Border"]) -> npt.NDArray[np.float32]:
+    """Where new faces do not fade into the picture, as covers have left nothing of it there; (H, W) in [0, 1]."""
+    firm = np.zeros(image.shape[:2], np.float32)
+    for border in borders:
+        firm[border.window] = np.maximum(firm[border.window], border.firm)
+    return firm
 
 
 def _least_cover(
