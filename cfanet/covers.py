@@ -14,7 +14,7 @@ from cfanet.config import AnonymizeSettings
 from cfanet.face import Face
 from cfanet.fixed_kernel import fixed_kernel
 from cfanet.obscure import ObscureKind, cover_weight, obscure, obscured_region
-from cfanet.paste import Patch, lies_under, paste
+from cfanet.paste import Patch, lies_under, paste, smoothstep
 from cfanet.records import Box, ImageArray
 
 Cover = Callable[[ImageArray, Box, Sequence[Box], ImageArray], ImageArray]
@@ -48,15 +48,15 @@ def compose(image: ImageArray, faces: Sequence[Face], cover: Cover, can_be_told:
     failed = [face for face in faces if face.patch is None]
     under = [face for face in failed if lies_under(face.detection.landmarks, _patches(faces))]
     covered = [face for face in failed if face not in under]
-    below, result = _with_covers(image, faces, covered, cover)
+    below, result, borders = _with_covers(image, faces, covered, cover)
     seen = [face for face in under if can_be_told(face, result)]
     if seen:
         covered += seen
-        below, result = _with_covers(image, faces, covered, cover)
+        below, result, borders = _with_covers(image, faces, covered, cover)
     for face in under:
         face.hidden = face not in covered
-    borders = [(face, _Border(face.box, faces, image)) for face in covered]
-    for face, border in [(face, border) for face, border in borders if border.is_crossed(below, result)]:
+    pairs = zip(covered, borders, strict=True)
+    for face, border in [(face, border) for face, border in pairs if border.is_crossed(below, result)]:
         if can_be_told(face, result):
             whole = cover(result, face.box, [face.box for face in faces], image)
             result = _least_cover(face, border, result, whole, can_be_told)
@@ -65,15 +65,15 @@ def compose(image: ImageArray, faces: Sequence[Face], cover: Cover, can_be_told:
 
 def _with_covers(
     image: ImageArray, faces: Sequence[Face], covered: Sequence[Face], cover: Cover
-) -> tuple[ImageArray, ImageArray]:
-    """The picture with some of its faces covered, and the same with the new ones on top."""
+) -> tuple[ImageArray, ImageArray, list["_Border"]]:
+    """The picture with some of its faces covered, the same with the new ones on top, and a border for each cover."""
     below, borders = image, [_Border(face.box, faces, image) for face in covered]
     for face, border in zip(covered, borders, strict=True):
         here, spared = border.window, border.spared[..., None]
         laid = cover(below, face.box, [face.box for face in faces], image)
         laid[here] = np.rint(spared * below[here] + (1.0 - spared) * laid[here]).astype(np.uint8)
         below = laid
-    return below, paste(below, _patches(faces), _firmness(image, borders) if borders else None)
+    return below, paste(below, _patches(faces), _firmness(image, borders) if borders else None), borders
 
 
 def _firmness(image: ImageArray, borders: Sequence["_Border"]) -> npt.NDArray[np.float32]:
@@ -156,6 +156,4 @@ def _depth(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], box: Box) -
 
 def _rise(value: npt.NDArray[np.float64], end: float) -> npt.NDArray[np.float64]:
     """From 0 at 1 to 1 at `end`, smoothly."""
-    step = np.clip((value - 1.0) / (end - 1.0), 0.0, 1.0)
-    rise: npt.NDArray[np.float64] = step * step * (3.0 - 2.0 * step)
-    return rise
+    return smoothstep((value - 1.0) / (end - 1.0))

@@ -108,9 +108,14 @@ def _weight(
 
 def _fade(own: npt.NDArray[np.float64], feather: float) -> npt.NDArray[np.float64]:
     """From 1 inside the face to 0 on its ellipse, smoothly over `feather` of the radius."""
-    step = np.clip((1.0 - own) / feather, 0.0, 1.0)
-    fade: npt.NDArray[np.float64] = step * step * (3.0 - 2.0 * step)
-    return fade
+    return smoothstep((1.0 - own) / feather)
+
+
+def smoothstep(value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """From 0 at 0 to 1 at 1 without a corner, and the same before and beyond; of any shape."""
+    step = np.clip(value, 0.0, 1.0)
+    smooth: npt.NDArray[np.float64] = step * step * (3.0 - 2.0 * step)
+    return smooth
 
 
 def _place(patch: Patch, window: Window) -> npt.NDArray[np.float64]:
