@@ -103,10 +103,10 @@ def at_resolution(pictures: Tensor, side: int, back: str = "bilinear") -> Tensor
     return F.interpolate(seen, size=pictures.shape[-2:], mode=back, align_corners=False)
 
 
-def sample(source: Tensor, inverse: Matrix, size: tuple[int, int]) -> Tensor:
-    """Bilinear resampling: output pixel (x, y) takes source pixel inverse·(x, y, 1); borders repeat.
+def sample(source: Tensor, inverse: Matrix, size: tuple[int, int], how: str = "bilinear") -> Tensor:
+    """Resampling: output pixel (x, y) takes source pixel inverse·(x, y, 1); borders repeat.
 
-    `source` (1, C, H, W); returns (1, C, height, width).
+    `source` (1, C, H, W), `how` bilinear or bicubic; returns (1, C, height, width).
     """
     height, width = source.shape[-2:]
     ys, xs = torch.meshgrid(
@@ -116,7 +116,7 @@ def sample(source: Tensor, inverse: Matrix, size: tuple[int, int]) -> Tensor:
     sx = m[0, 0] * xs + m[0, 1] * ys + m[0, 2]
     sy = m[1, 0] * xs + m[1, 1] * ys + m[1, 2]
     grid = torch.stack([(2 * sx + 1) / width - 1, (2 * sy + 1) / height - 1], dim=-1)[None].to(source.dtype)
-    return F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(source, grid, mode=how, padding_mode="border", align_corners=False)
 
 
 def _window(image: ImageArray, matrix: Matrix, size: tuple[int, int]) -> tuple[ImageArray, npt.NDArray[np.float64]]:

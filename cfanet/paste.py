@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from cfanet.align import Matrix, invert, resample, shift, transform_points
+from cfanet.align import Matrix, invert, shift, transform_points
+from cfanet.enlarge import enlarged
 from cfanet.records import ImageArray
 
 # The face in the aligned crop, as an ellipse in units of its side: brow to chin, cheek to cheek.
@@ -81,9 +82,10 @@ def paste(image: ImageArray, patches: list[Patch], firm: npt.NDArray[np.floating
         if left >= right or top >= bottom:
             continue
         stays = np.zeros(()) if firm is None else firm[top:bottom, left:right]
-        weight = _weight(index, everyone, window, stays)[..., None]
-        placed = _place(patch, window)
+        weight = _weight(index, everyone, window, stays)
         region = image[top:bottom, left:right]
+        placed = _place(patch, window, region, weight)
+        weight = weight[..., None]
         blended = weight * placed + (1.0 - weight) * region
         # Later patches own other pixels, so the order does not matter where weights are not zero.
         result[top:bottom, left:right] = np.where(
@@ -118,9 +120,7 @@ def smoothstep(value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return smooth
 
 
-def _place(patch: Patch, window: Window) -> npt.NDArray[np.float64]:
-    """The crop as the picture sees it; (h, w, 3) float64 in [0, 255]."""
-    left, top, right, bottom = window
-    forward = invert(shift(patch.matrix, np.array([left, top], dtype=np.float64)))
-    placed = resample(patch.crop, forward, (bottom - top, right - left))[0].permute(1, 2, 0)
-    return ((placed.double().clamp(-1.0, 1.0) + 1.0) * 127.5).numpy()
+def _place(patch: Patch, window: Window, was: ImageArray, weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The crop as the picture sees it in `window`, where it shows `was` and takes `weight`; (h, w, 3) in [0, 255]."""
+    forward = invert(shift(patch.matrix, np.array(window[:2], dtype=np.float64)))
+    return enlarged(patch.crop, forward, was, weight)

@@ -1,0 +1,77 @@
+"""A generated crop where the picture shows it larger than it was made: as sharp as the face that was there.
+
+Merely enlarged, new faces of 128 px are soft in pictures of large faces. So what is finest in the crop is raised
+before, by unsharp masking, until its edges are about as strong as the old face's. Of that no pixel is taken, one
+number only: the mean square of its gradient.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cfanet.align import Matrix, invert, resample, sample
+from cfanet.records import ImageArray
+
+_FROM, _WHOLE = 1.25, 1.75  # picture pixels per crop pixel between which it sets in: smaller faces are sharp enough
+_SIGMA = 0.6  # crop pixels: what a Gaussian of this takes away is raised
+_SHARE = 0.9  # of the old face's gradient: as much as costs no likeness (docs/LOG.md, 2026-11-29)
+_MOST = 3.0  # times what is there: beyond it, only what is wrong with a crop would be raised
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+Plane = npt.NDArray[np.float64]
+
+
+def enlarged(crop: Tensor, forward: Matrix, was: ImageArray, weight: Plane) -> Plane:
+    """The crop (1, 3, R, R) in [-1, 1] as a picture sees it under `forward` (crop → picture); (h, w, 3) in [0, 255].
+
+    `was` (h, w, 3) uint8 RGB is what the picture shows there, and `weight` (h, w) in [0, 1] how much of the new face
+    covers it. Where faces are hardly larger than the crop, it is resampled and nothing else.
+    """
+    scale = float(np.sqrt(abs(np.linalg.det(forward[:, :2]))))
+    share = float(np.clip((scale - _FROM) / (_WHOLE - _FROM), 0.0, 1.0))
+    if share == 1.0:
+        return _sharp(crop, forward, was, weight)
+    plain = _pixels(resample(crop, forward, weight.shape).clamp(-1.0, 1.0))
+    return plain + share * (_sharp(crop, forward, was, weight) - plain) if share > 0.0 else plain
+
+
+def _sharp(crop: Tensor, forward: Matrix, was: ImageArray, weight: Plane) -> Plane:
+    """The same where the picture shows the crop larger than it is, with its finest parts raised."""
+    crop = crop.clamp(-1.0, 1.0)
+    both = sample(torch.cat([crop, _finest(crop)], dim=1), invert(forward), weight.shape, "bicubic")
+    smooth, fine = _pixels(both[:, :3]), _pixels(both[:, 3:]) - 127.5  # a difference: 0 is grey
+    return np.clip(smooth + _amount(smooth @ _LUMA, fine @ _LUMA, was @ _LUMA, weight) * fine, 0.0, 255.0)
+
+
+def _amount(new: Plane, fine: Plane, old: Plane, weight: Plane) -> float:
+    """How often `fine` is to be added to `new`, so that its gradient reaches that of `old`; (h, w) luminances each."""
+    of_new, of_fine, of_old = (_gradient(plane) for plane in (new, fine, old))
+    weight = weight[1:, 1:]
+    # |∇new + k ∇fine|² is a quadratic function of k.
+    square, mixed = (float((weight * of_fine * of_that).sum()) for of_that in (of_fine, of_new))
+    missing = _SHARE**2 * float((weight * of_old**2).sum()) - float((weight * of_new**2).sum())
+    if missing <= 0.0 or square <= 0.0:
+        return 0.0
+    return min((float(np.sqrt(mixed**2 + square * missing)) - mixed) / square, _MOST)
+
+
+def _gradient(plane: Plane) -> Plane:
+    """Differences from the left and from the upper neighbour; (h, w) → (2, h - 1, w - 1)."""
+    inner = plane[1:, 1:]
+    return np.stack([inner - plane[1:, :-1], inner - plane[:-1, 1:]])
+
+
+def _finest(crop: Tensor) -> Tensor:
+    """What a narrow Gaussian takes away from (1, 3, R, R)."""
+    reach = torch.arange(-2, 3, dtype=crop.dtype)
+    kernel = torch.exp(-reach.square() / (2 * _SIGMA**2))
+    kernel = torch.outer(kernel, kernel) / kernel.sum() ** 2
+    padded = F.pad(crop, (2, 2, 2, 2), mode="replicate")
+    return crop - F.conv2d(padded, kernel.expand(3, 1, 5, 5), groups=3)
+
+
+def _pixels(placed: Tensor) -> Plane:
+    """(1, 3, h, w) in [-1, 1] → (h, w, 3) float64 in [0, 255]."""
+    return ((placed[0].permute(1, 2, 0).double() + 1.0) * 127.5).numpy()

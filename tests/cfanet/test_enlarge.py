@@ -1,0 +1,91 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from cfanet.align import Matrix, resample
+from cfanet.enlarge import enlarged
+
+SIZE = 64  # of the crop
+
+
+def forward(scale: float) -> Matrix:
+    """Crop → picture: so many picture pixels a crop pixel."""
+    return np.array([[scale, 0.0, (scale - 1) / 2], [0.0, scale, (scale - 1) / 2]])
+
+
+def scene(side: int, finest: float, seed: int = 0) -> np.ndarray:
+    """Smooth random structure, (side, side, 3) uint8, whose finest detail is about `finest` of the side."""
+    rng, cells = np.random.default_rng(seed), round(1 / finest)
+    coarse = torch.from_numpy(rng.uniform(40, 215, (1, 3, cells, cells)))
+    seen = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic", align_corners=False)
+    return seen[0].permute(1, 2, 0).clamp(0, 255).round().byte().numpy()
+
+
+def crop_of(image: np.ndarray) -> torch.Tensor:
+    """The picture as a crop shows it."""
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1.0
+    return torch.nn.functional.interpolate(tensor, size=(SIZE, SIZE), mode="area")
+
+
+def steepness(image: np.ndarray) -> float:
+    """Root mean square of the gradient of the luminance."""
+    dy, dx = np.gradient(image.astype(float) @ [0.299, 0.587, 0.114])
+    return float(np.sqrt((dx**2 + dy**2).mean()))
+
+
+def everywhere(image: np.ndarray) -> np.ndarray:
+    return np.ones(image.shape[:2])
+
+
+def test_a_large_new_face_is_about_as_sharp_as_the_old_one() -> None:
+    old, new = scene(3 * SIZE, 0.02), scene(3 * SIZE, 0.02, seed=1)
+    merely = ((resample(crop_of(new), forward(3.0), old.shape[:2])[0].permute(1, 2, 0) + 1) * 127.5).numpy()
+    raised = enlarged(crop_of(new), forward(3.0), old, everywhere(old))
+    assert steepness(merely) < 0.7 * steepness(old)
+    assert 0.8 * steepness(old) < steepness(raised) < steepness(old)
+
+
+def test_it_is_not_sharper_than_the_old_one_was() -> None:
+    soft = scene(3 * SIZE, 0.2)
+    crop = crop_of(scene(3 * SIZE, 0.02, seed=1))
+    softened = enlarged(crop, forward(3.0), soft, everywhere(soft))
+    flat = enlarged(crop, forward(3.0), np.full_like(soft, 128), everywhere(soft))
+    assert np.array_equal(softened, flat), "nothing is raised, and nothing is lowered"
+
+
+def test_of_the_old_face_nothing_but_its_sharpness_matters() -> None:
+    old, crop = scene(3 * SIZE, 0.02), crop_of(scene(3 * SIZE, 0.02, seed=1))
+    result = enlarged(crop, forward(3.0), old, everywhere(old))
+    negative = enlarged(crop, forward(3.0), 255 - old, everywhere(old))
+    assert np.abs(result - negative).max() < 1e-6
+    other = enlarged(crop, forward(3.0), scene(3 * SIZE, 0.03), everywhere(old))
+    assert np.abs(result - other).max() > 1, "this test can fail"
+
+
+def test_only_what_the_new_face_covers_is_looked_at() -> None:
+    old, crop = scene(3 * SIZE, 0.02), crop_of(scene(3 * SIZE, 0.02, seed=1))
+    half = everywhere(old)
+    half[:, SIZE:] = 0.0
+    spoiled = old.copy()
+    spoiled[:, SIZE + 1 :] = 128
+    assert np.array_equal(*(enlarged(crop, forward(3.0), image, half) for image in (old, spoiled)))
+    nowhere = enlarged(crop, forward(3.0), old, np.zeros_like(half))
+    assert np.isfinite(nowhere).all()
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 1.25])
+def test_a_face_of_about_the_crop_s_size_is_resampled_and_nothing_else(scale: float) -> None:
+    old = scene(round(scale * SIZE), 0.1)
+    crop = crop_of(scene(3 * SIZE, 0.02, seed=1))
+    plain = resample(crop, forward(scale), old.shape[:2])[0].permute(1, 2, 0)
+    assert np.array_equal(enlarged(crop, forward(scale), old, everywhere(old)), ((plain.double() + 1) * 127.5).numpy())
+
+
+def test_it_sets_in_without_a_jump() -> None:
+    old, crop = scene(2 * SIZE, 0.02), crop_of(scene(3 * SIZE, 0.02, seed=1))
+    scales = np.linspace(1.2, 1.8, 61)
+    seen = [enlarged(crop, forward(float(scale)), old, everywhere(old)) for scale in scales]
+    steps = [np.abs(after - before).mean() for before, after in pairwise(seen)]
+    assert max(steps) < 2 * np.median(steps)
