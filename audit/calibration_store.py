@@ -55,7 +55,8 @@ def _supplied(judge: Recognizer, folder: Path, settings: AuditSettings) -> Calib
     stored = _read(path)
     if stored is None:
         raise ConfigError(
-            f"audit.calibration: {path} is missing or damaged: run `cfanet calibrate --gallery {folder}` first"
+            f"audit.calibration: {path} is missing, damaged or of another version: "
+            f"run `cfanet calibrate --gallery {folder}` first"
         )
     found = _ADAPTER.validate_python(stored["calibration"])
     if found.digest != judge.digest:

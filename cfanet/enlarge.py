@@ -18,9 +18,9 @@ _FROM, _WHOLE = 1.25, 1.75  # picture pixels per crop pixel between which it set
 _SIGMA = 0.6  # crop pixels: what a Gaussian of this takes away is raised
 _SHARE = 0.9  # of the old face's gradient: as much as costs no likeness (docs/LOG.md, 2026-11-29)
 _MOST = 3.0  # times what is there: beyond it, only what is wrong with a crop would be raised
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
-Plane = npt.NDArray[np.float64]
+Plane = npt.NDArray[np.floating]
 
 
 def enlarged(crop: Tensor, forward: Matrix, was: ImageArray, weight: Plane) -> Plane:
@@ -33,25 +33,29 @@ def enlarged(crop: Tensor, forward: Matrix, was: ImageArray, weight: Plane) -> P
     share = float(np.clip((scale - _FROM) / (_WHOLE - _FROM), 0.0, 1.0))
     if share == 1.0:
         return _sharp(crop, forward, was, weight)
-    plain = _pixels(resample(crop, forward, weight.shape).clamp(-1.0, 1.0))
+    plain = (resample(crop, forward, weight.shape)[0].permute(1, 2, 0).double().clamp(-1.0, 1.0) + 1.0).numpy() * 127.5
     return plain + share * (_sharp(crop, forward, was, weight) - plain) if share > 0.0 else plain
 
 
 def _sharp(crop: Tensor, forward: Matrix, was: ImageArray, weight: Plane) -> Plane:
-    """The same where the picture shows the crop larger than it is, with its finest parts raised."""
+    """The same, float32, where the picture shows the crop larger than it is, with its finest parts raised."""
     crop = crop.clamp(-1.0, 1.0)
     both = sample(torch.cat([crop, _finest(crop)], dim=1), invert(forward), weight.shape, "bicubic")
-    smooth, fine = _pixels(both[:, :3]), _pixels(both[:, 3:]) - 127.5  # a difference: 0 is grey
-    return np.clip(smooth + _amount(smooth @ _LUMA, fine @ _LUMA, was @ _LUMA, weight) * fine, 0.0, 255.0)
+    placed = (both[0].permute(1, 2, 0) * 127.5).numpy()
+    smooth, fine = placed[..., :3] + 127.5, placed[..., 3:]
+    sharp: Plane = smooth + _amount(smooth @ _LUMA, fine @ _LUMA, was @ _LUMA, weight) * fine
+    return sharp.clip(0.0, 255.0)
 
 
 def _amount(new: Plane, fine: Plane, old: Plane, weight: Plane) -> float:
     """How often `fine` is to be added to `new`, so that its gradient reaches that of `old`; (h, w) luminances each."""
     of_new, of_fine, of_old = (_gradient(plane) for plane in (new, fine, old))
-    weight = weight[1:, 1:]
     # |∇new + k ∇fine|² is a quadratic function of k.
-    square, mixed = (float((weight * of_fine * of_that).sum()) for of_that in (of_fine, of_new))
-    missing = _SHARE**2 * float((weight * of_old**2).sum()) - float((weight * of_new**2).sum())
+    square, mixed, have, goal = (
+        float(np.einsum("hw,chw,chw->", weight[1:, 1:], one, other, dtype=np.float64))
+        for one, other in ((of_fine, of_fine), (of_fine, of_new), (of_new, of_new), (of_old, of_old))
+    )
+    missing = _SHARE**2 * goal - have
     if missing <= 0.0 or square <= 0.0:
         return 0.0
     return min((float(np.sqrt(mixed**2 + square * missing)) - mixed) / square, _MOST)
@@ -70,8 +74,3 @@ def _finest(crop: Tensor) -> Tensor:
     kernel = torch.outer(kernel, kernel) / kernel.sum() ** 2
     padded = F.pad(crop, (2, 2, 2, 2), mode="replicate")
     return crop - F.conv2d(padded, kernel.expand(3, 1, 5, 5), groups=3)
-
-
-def _pixels(placed: Tensor) -> Plane:
-    """(1, 3, h, w) in [-1, 1] → (h, w, 3) float64 in [0, 255]."""
-    return ((placed[0].permute(1, 2, 0).double() + 1.0) * 127.5).numpy()

@@ -120,7 +120,7 @@ def smoothstep(value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return smooth
 
 
-def _place(patch: Patch, window: Window, was: ImageArray, weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _place(patch: Patch, window: Window, was: ImageArray, weight: npt.NDArray[np.float64]) -> npt.NDArray[np.floating]:
     """The crop as the picture sees it in `window`, where it shows `was` and takes `weight`; (h, w, 3) in [0, 255]."""
     forward = invert(shift(patch.matrix, np.array(window[:2], dtype=np.float64)))
     return enlarged(patch.crop, forward, was, weight)

@@ -69,8 +69,12 @@ def test_a_supplied_one_must_be_for_these_weights_and_support_the_rate(tmp_path:
         calibrated(FakeRecognizer(digest="e" * 64), tmp_path, "g1", settings)
     with pytest.raises(ConfigError, match="supports no false match rate of 1e-05"):
         calibrated(FakeRecognizer(), tmp_path, "g1", settings.model_copy(update={"fmr": 1e-5}))
-    with pytest.raises(ConfigError, match="missing or damaged"):
+    with pytest.raises(ConfigError, match="missing, damaged or of another version: run `cfanet calibrate"):
         calibrated(replace_name(), tmp_path, "g1", settings)
+    path = calibration_path(tmp_path, "fake")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 2}))
+    with pytest.raises(ConfigError, match="of another version"):
+        calibrated(FakeRecognizer(), tmp_path, "g1", settings)
 
 
 def replace_name() -> FakeRecognizer:
