@@ -1,8 +1,9 @@
 """A generated crop where the picture shows it larger than it was made: as sharp as the face that was there.
 
-Merely enlarged, new faces of 128 px are soft in pictures of large faces. So what is finest in the crop is raised
-before, by unsharp masking, until its edges are about as strong as the old face's. Of that no pixel is taken, one
-number only: the mean square of its gradient.
+Merely enlarged, new faces of 128 px are soft in pictures of large faces, and without the grain of their picture. So
+what is finest in the crop is raised before, by unsharp masking, until its edges are about as strong as the old face's,
+and noise of the picture's strength is added. Of the old face no pixel is taken, two numbers only: the mean square of
+its gradient, and how much of that is noise.
 """
 
 import numpy as np
@@ -18,6 +19,7 @@ _FROM, _WHOLE = 1.25, 1.75  # picture pixels per crop pixel between which it set
 _SIGMA = 0.6  # crop pixels: what a Gaussian of this takes away is raised
 _SHARE = 0.9  # of the old face's gradient: as much as costs no likeness (docs/LOG.md, 2026-11-29)
 _MOST = 3.0  # times what is there: beyond it, only what is wrong with a crop would be raised
+_MEDIAN = 0.6745  # of the absolute value of a standard normal variable
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 Plane = npt.NDArray[np.floating]
@@ -38,12 +40,16 @@ def enlarged(crop: Tensor, forward: Matrix, was: ImageArray, weight: Plane) -> P
 
 
 def _sharp(crop: Tensor, forward: Matrix, was: ImageArray, weight: Plane) -> Plane:
-    """The same, float32, where the picture shows the crop larger than it is, with its finest parts raised."""
+    """The same, float32, where the picture shows the crop larger than it is: finest parts raised, grain added."""
     crop = crop.clamp(-1.0, 1.0)
     both = sample(torch.cat([crop, _finest(crop)], dim=1), invert(forward), weight.shape, "bicubic")
     placed = (both[0].permute(1, 2, 0) * 127.5).numpy()
     smooth, fine = placed[..., :3] + 127.5, placed[..., 3:]
     sharp: Plane = smooth + _amount(smooth @ _LUMA, fine @ _LUMA, was @ _LUMA, weight) * fine
+    missing = _noise(was @ _LUMA, weight) ** 2 - _noise(sharp @ _LUMA, weight) ** 2
+    if missing > 0.0:  # always the same grain: it tells nothing
+        grain = np.random.default_rng(0).standard_normal(weight.shape, dtype=np.float32)
+        sharp += np.sqrt(missing) * grain[..., None]
     return sharp.clip(0.0, 255.0)
 
 
@@ -55,10 +61,20 @@ def _amount(new: Plane, fine: Plane, old: Plane, weight: Plane) -> float:
         float(np.einsum("hw,chw,chw->", weight[1:, 1:], one, other, dtype=np.float64))
         for one, other in ((of_fine, of_fine), (of_fine, of_new), (of_new, of_new), (of_old, of_old))
     )
+    # Of two differences between two pixels each, noise makes four times its variance: that is no edge.
+    goal -= 4.0 * _noise(old, weight) ** 2 * float(weight[1:, 1:].sum())
     missing = _SHARE**2 * goal - have
     if missing <= 0.0 or square <= 0.0:
         return 0.0
     return min((float(np.sqrt(mixed**2 + square * missing)) - mixed) / square, _MOST)
+
+
+def _noise(plane: Plane, weight: Plane) -> float:
+    """Standard deviation of the noise where the weight is more than a half (Immerkær, 1996, by the median)."""
+    across = plane[:, :-2] - 2.0 * plane[:, 1:-1] + plane[:, 2:]
+    both = across[:-2] - 2.0 * across[1:-1] + across[2:]  # of white noise six times its deviation
+    there = np.abs(both[weight[1:-1, 1:-1] > 0.5])
+    return float(np.median(there)) / (6.0 * _MEDIAN) if there.size else 0.0
 
 
 def _gradient(plane: Plane) -> Plane:

@@ -55,7 +55,22 @@ def test_it_is_not_sharper_than_the_old_one_was() -> None:
     assert np.array_equal(softened, flat), "nothing is raised, and nothing is lowered"
 
 
-def test_of_the_old_face_nothing_but_its_sharpness_matters() -> None:
+def noisy(image: np.ndarray, deviation: float) -> np.ndarray:
+    grain = np.random.default_rng(7).normal(0, deviation, image.shape[:2])[..., None]
+    return np.clip(image + grain, 0, 255).round().astype(np.uint8)
+
+
+def test_noise_is_not_taken_for_edges_and_the_new_face_gets_as_much() -> None:
+    smooth, crop = scene(3 * SIZE, 0.1), crop_of(scene(3 * SIZE, 0.1, seed=1))
+    clean = enlarged(crop, forward(3.0), smooth, everywhere(smooth))
+    grainy = enlarged(crop, forward(3.0), noisy(smooth, 8.0), everywhere(smooth))
+    grain = (grainy - clean).mean(axis=2)
+    assert grain.std() == pytest.approx(8.0, rel=0.1)
+    softened = torch.nn.functional.avg_pool2d(torch.from_numpy(grain)[None, None], 5)
+    assert softened.std() < 2.0, "what is not grain has hardly changed"
+
+
+def test_of_the_old_face_nothing_but_its_sharpness_and_noise_matters() -> None:
     old, crop = scene(3 * SIZE, 0.02), crop_of(scene(3 * SIZE, 0.02, seed=1))
     result = enlarged(crop, forward(3.0), old, everywhere(old))
     negative = enlarged(crop, forward(3.0), 255 - old, everywhere(old))
