@@ -1,4 +1,4 @@
-"""New faces in pictures that show them larger than the generator made them: as sharp as the old ones, or merely enlarged.
+"""New faces in pictures that show them larger than the generator makes them: as sharp as the old, or merely enlarged.
 
     python -m benchmarks.large_faces CLOSE-UPS.tar [--every 16] [--limit 60] [--border 50] [--recognizer SPEC]
 
