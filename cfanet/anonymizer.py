@@ -34,7 +34,7 @@ from cfanet.identity import (
 )
 from cfanet.landmark_keeper import LandmarkKeeper
 from cfanet.loop_checks import LoopChecks
-from cfanet.paste import Patch
+from cfanet.paste import Patch, sharpness_at
 from cfanet.recognizers import load_recognizer
 from cfanet.records import (
     Detection,
@@ -193,6 +193,8 @@ class Anonymizer:
                 face.matrix = similarity_transform(face.detection.landmarks, crop_points(size))
             except ValueError:
                 face.refusal = "no alignment"
+                continue
+            face.sharpness = sharpness_at(images[face.picture], face.matrix, size)
         return [face for face in faces if face.matrix is not None]
 
     def _borrow(self, faces: list[Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
@@ -203,7 +205,7 @@ class Anonymizer:
             crop = warp(images[face.picture], matrix, (source.size, source.size))
             points = torch.from_numpy(transform_points(matrix, face.detection.landmarks)).float()
             rng = self._parts.key.generator(ids[face.picture], face.index, 0)
-            face.attempts, face.patch = 1, Patch(source.face(crop, points, rng), matrix)
+            face.attempts, face.patch = 1, Patch(source.face(crop, points, rng), matrix, face.sharpness)
 
     def _encode(self, faces: list[Face], images: Sequence[ImageArray]) -> None:
         """Align every face and take its content, its identity vector and the recognizers' view of it."""
@@ -268,7 +270,7 @@ class Anonymizer:
             attempt += 1
             for face, targets in found:
                 face.attempts, face.requested_deg = attempt, targets[0].angle_deg
-                patches = [Patch(next(crops), known(face.matrix)) for _ in targets]
+                patches = [Patch(next(crops), known(face.matrix), face.sharpness) for _ in targets]
                 face.patch = self._checks.choose(face, patches, images[face.picture], moving)
             pending = [face for face, _ in found if face.patch is None]
 

@@ -6,6 +6,8 @@ and noise of the picture's strength is added. Of the old face no pixel is taken,
 its gradient, and how much of that is noise.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -25,48 +27,80 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 Plane = npt.NDArray[np.floating]
 
 
-def enlarged(crop: Tensor, forward: Matrix, was: ImageArray, weight: Plane) -> Plane:
+@dataclass(frozen=True)
+class Sharpness:
+    """What is taken of an old face for the sake of the new one."""
+
+    gradient: (
+        float  # mean square of the luminance's gradient, squared grey levels a pixel, without what noise makes of it
+    )
+    noise: float  # standard deviation, grey levels
+
+    @classmethod
+    def of(cls, picture: ImageArray, weight: Plane) -> "Sharpness":
+        """Of the face in (h, w, 3) uint8 RGB that a mask (h, w) in [0, 1] says is there."""
+        luminance = picture @ _LUMA
+        noise, slope = _noise(luminance, weight), _gradient(luminance)
+        # Of two differences between two pixels each, noise makes four times its variance.
+        return cls(max(_mean(weight, slope, slope) - 4.0 * noise**2, 0.0), noise)
+
+
+def magnification(matrix: Matrix) -> float:
+    """Picture pixels for each pixel of a crop, along a side, under `matrix` (picture → crop)."""
+    return float(1.0 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+
+def is_enlarged(matrix: Matrix) -> bool:
+    """Whether the picture shows the crop so much larger than it is that sharpness matters."""
+    return magnification(matrix) > _FROM
+
+
+def enlarged(crop: Tensor, forward: Matrix, weight: Plane, old: Sharpness | None) -> Plane:
     """The crop (1, 3, R, R) in [-1, 1] as a picture sees it under `forward` (crop → picture); (h, w, 3) in [0, 255].
 
-    `was` (h, w, 3) uint8 RGB is what the picture shows there, and `weight` (h, w) in [0, 1] how much of the new face
-    covers it. Where faces are hardly larger than the crop, it is resampled and nothing else.
+    `weight` (h, w) in [0, 1] says how much of the picture the new face takes, `old` how sharp the old one was. Where
+    that is not given, or faces are hardly larger than the crop, it is resampled and nothing else.
     """
-    scale = float(np.sqrt(abs(np.linalg.det(forward[:, :2]))))
-    share = float(np.clip((scale - _FROM) / (_WHOLE - _FROM), 0.0, 1.0))
-    if share == 1.0:
-        return _sharp(crop, forward, was, weight)
+    inverse = invert(forward)
+    share = 0.0 if old is None else float(np.clip((magnification(inverse) - _FROM) / (_WHOLE - _FROM), 0.0, 1.0))
+    if old is not None and share == 1.0:
+        return _sharp(crop, inverse, weight, old)
     plain = (resample(crop, forward, weight.shape)[0].permute(1, 2, 0).double().clamp(-1.0, 1.0) + 1.0).numpy() * 127.5
-    return plain + share * (_sharp(crop, forward, was, weight) - plain) if share > 0.0 else plain
+    if old is None or share == 0.0:
+        return plain
+    return plain + share * (_sharp(crop, inverse, weight, old) - plain)
 
 
-def _sharp(crop: Tensor, forward: Matrix, was: ImageArray, weight: Plane) -> Plane:
+def _sharp(crop: Tensor, inverse: Matrix, weight: Plane, old: Sharpness) -> Plane:
     """The same, float32, where the picture shows the crop larger than it is: finest parts raised, grain added."""
     crop = crop.clamp(-1.0, 1.0)
-    both = sample(torch.cat([crop, _finest(crop)], dim=1), invert(forward), weight.shape, "bicubic")
+    both = sample(torch.cat([crop, _finest(crop)], dim=1), inverse, weight.shape, "bicubic")
     placed = (both[0].permute(1, 2, 0) * 127.5).numpy()
     smooth, fine = placed[..., :3] + 127.5, placed[..., 3:]
-    sharp: Plane = smooth + _amount(smooth @ _LUMA, fine @ _LUMA, was @ _LUMA, weight) * fine
-    missing = _noise(was @ _LUMA, weight) ** 2 - _noise(sharp @ _LUMA, weight) ** 2
+    sharp: Plane = smooth + _amount(smooth @ _LUMA, fine @ _LUMA, weight, old.gradient) * fine
+    missing = old.noise**2 - _noise(sharp @ _LUMA, weight) ** 2
     if missing > 0.0:  # always the same grain: it tells nothing
         grain = np.random.default_rng(0).standard_normal(weight.shape, dtype=np.float32)
         sharp += np.sqrt(missing) * grain[..., None]
     return sharp.clip(0.0, 255.0)
 
 
-def _amount(new: Plane, fine: Plane, old: Plane, weight: Plane) -> float:
-    """How often `fine` is to be added to `new`, so that its gradient reaches that of `old`; (h, w) luminances each."""
-    of_new, of_fine, of_old = (_gradient(plane) for plane in (new, fine, old))
+def _amount(new: Plane, fine: Plane, weight: Plane, goal: float) -> float:
+    """How often `fine` is to be added to `new`, (h, w) luminances, so that its mean square gradient nears `goal`."""
+    of_new, of_fine = _gradient(new), _gradient(fine)
     # |∇new + k ∇fine|² is a quadratic function of k.
-    square, mixed, have, goal = (
-        float(np.einsum("hw,chw,chw->", weight[1:, 1:], one, other, dtype=np.float64))
-        for one, other in ((of_fine, of_fine), (of_fine, of_new), (of_new, of_new), (of_old, of_old))
-    )
-    # Of two differences between two pixels each, noise makes four times its variance: that is no edge.
-    goal -= 4.0 * _noise(old, weight) ** 2 * float(weight[1:, 1:].sum())
-    missing = _SHARE**2 * goal - have
+    square, mixed = _mean(weight, of_fine, of_fine), _mean(weight, of_fine, of_new)
+    missing = _SHARE**2 * goal - _mean(weight, of_new, of_new)
     if missing <= 0.0 or square <= 0.0:
         return 0.0
     return min((float(np.sqrt(mixed**2 + square * missing)) - mixed) / square, _MOST)
+
+
+def _mean(weight: Plane, one: Plane, other: Plane) -> float:
+    """Weighted mean of the scalar product of two gradients; 0 where nothing has a weight."""
+    weight = weight[1:, 1:]
+    total = float(weight.sum())
+    return float(np.einsum("hw,chw,chw->", weight, one, other, dtype=np.float64)) / total if total > 0.0 else 0.0
 
 
 def _noise(plane: Plane, weight: Plane) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from cfanet.align import Matrix
+from cfanet.enlarge import Sharpness
 from cfanet.paste import Patch
 from cfanet.records import Box, Comparison, Detection
 
@@ -23,6 +24,7 @@ class Face:
     seed_id: str
     refusal: str = ""  # why nothing is generated for it
     matrix: Matrix | None = None  # None where nothing can be generated
+    sharpness: Sharpness | None = None  # of the old face, where its picture shows it larger than the crop
     crop: Tensor | None = None  # (1, 3, R, R), with content and z_id what the generator needs
     content: Tensor | None = None
     softened: Tensor | None = None  # content of the softened crop, once it is asked for

@@ -15,7 +15,7 @@ from cfanet.detect import MTCNNDetector
 from cfanet.errors import InputError
 from cfanet.identity import IdentityBranch, IdentityPolicy, propose
 from cfanet.images import decode
-from cfanet.paste import Patch, paste
+from cfanet.paste import Patch, paste, sharpness_at
 from cfanet.recognizers import load_recognizer
 from cfanet.records import Detection, ImageArray, Recognizer
 from cfanet.search import pair_similarity
@@ -85,7 +85,8 @@ def _replaced(
     content, z_id = generator.network.encode(crop)
     rng = SeedKey(b"inspection: the same every time").generator("inspect", row, 0)
     target = propose(z_id[0], policy, angle, rng)
-    return paste(image, [Patch(generator.network.move(crop, content, z_id, target[None]), matrix)])
+    moved = generator.network.move(crop, content, z_id, target[None])
+    return paste(image, [Patch(moved, matrix, sharpness_at(image, matrix, size))])
 
 
 def _similarities(

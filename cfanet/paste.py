@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from cfanet.align import Matrix, invert, shift, transform_points
-from cfanet.enlarge import enlarged
+from cfanet.enlarge import Sharpness, enlarged, is_enlarged
 from cfanet.records import ImageArray
 
 # The face in the aligned crop, as an ellipse in units of its side: brow to chin, cheek to cheek.
@@ -30,6 +30,7 @@ class Patch:
 
     crop: Tensor  # (1, 3, R, R) float32 in [-1, 1]
     matrix: Matrix  # picture → crop
+    old: Sharpness | None = None  # of the face that was there, where the picture shows it larger than the crop
 
 
 def window_of(matrix: Matrix, size: int, width: int, height: int) -> Window:
@@ -66,6 +67,17 @@ def _depth_at(points: npt.NDArray[np.float64], matrix: Matrix, size: int) -> npt
     return rho
 
 
+def sharpness_at(image: ImageArray, matrix: Matrix, size: int) -> Sharpness | None:
+    """How sharp the face is that a crop of side `size` would take the place of; None where that does not matter.
+
+    Of an (H, W, 3) uint8 RGB picture; the mask is the face's own.
+    """
+    left, top, right, bottom = window = window_of(matrix, size, image.shape[1], image.shape[0])
+    if left >= right or top >= bottom or not is_enlarged(matrix):
+        return None
+    return Sharpness.of(image[top:bottom, left:right], _fade(depth(matrix, size, window), _FEATHER))
+
+
 def paste(image: ImageArray, patches: list[Patch], firm: npt.NDArray[np.floating] | None = None) -> ImageArray:
     """Return a copy of an (H, W, 3) uint8 picture with every patch in its place, whatever their order.
 
@@ -83,8 +95,9 @@ def paste(image: ImageArray, patches: list[Patch], firm: npt.NDArray[np.floating
             continue
         stays = np.zeros(()) if firm is None else firm[top:bottom, left:right]
         weight = _weight(index, everyone, window, stays)
+        forward = invert(shift(patch.matrix, np.array([left, top], dtype=np.float64)))
+        placed = enlarged(patch.crop, forward, weight, patch.old)
         region = image[top:bottom, left:right]
-        placed = _place(patch, window, region, weight)
         weight = weight[..., None]
         blended = weight * placed + (1.0 - weight) * region
         # Later patches own other pixels, so the order does not matter where weights are not zero.
@@ -118,9 +131,3 @@ def smoothstep(value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     step = np.clip(value, 0.0, 1.0)
     smooth: npt.NDArray[np.float64] = step * step * (3.0 - 2.0 * step)
     return smooth
-
-
-def _place(patch: Patch, window: Window, was: ImageArray, weight: npt.NDArray[np.float64]) -> npt.NDArray[np.floating]:
-    """The crop as the picture sees it in `window`, where it shows `was` and takes `weight`; (h, w, 3) in [0, 255]."""
-    forward = invert(shift(patch.matrix, np.array(window[:2], dtype=np.float64)))
-    return enlarged(patch.crop, forward, was, weight)

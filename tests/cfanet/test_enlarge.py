@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cfanet.align import Matrix, resample
-from cfanet.enlarge import enlarged
+from cfanet.enlarge import Sharpness, enlarged
 
 SIZE = 64  # of the crop
 
@@ -39,10 +39,16 @@ def everywhere(image: np.ndarray) -> np.ndarray:
     return np.ones(image.shape[:2])
 
 
+def put(crop: torch.Tensor, old: np.ndarray, scale: float = 3.0, weight: np.ndarray | None = None) -> np.ndarray:
+    """The crop in the place of an old face, which a mask says is there: the whole picture, if none is given."""
+    weight = everywhere(old) if weight is None else weight
+    return enlarged(crop, forward(scale), weight, Sharpness.of(old, weight))
+
+
 def test_a_large_new_face_is_about_as_sharp_as_the_old_one() -> None:
     old, new = scene(3 * SIZE, 0.02), scene(3 * SIZE, 0.02, seed=1)
     merely = ((resample(crop_of(new), forward(3.0), old.shape[:2])[0].permute(1, 2, 0) + 1) * 127.5).numpy()
-    raised = enlarged(crop_of(new), forward(3.0), old, everywhere(old))
+    raised = put(crop_of(new), old)
     assert steepness(merely) < 0.7 * steepness(old)
     assert 0.8 * steepness(old) < steepness(raised) < steepness(old)
 
@@ -50,8 +56,8 @@ def test_a_large_new_face_is_about_as_sharp_as_the_old_one() -> None:
 def test_it_is_not_sharper_than_the_old_one_was() -> None:
     soft = scene(3 * SIZE, 0.2)
     crop = crop_of(scene(3 * SIZE, 0.02, seed=1))
-    softened = enlarged(crop, forward(3.0), soft, everywhere(soft))
-    flat = enlarged(crop, forward(3.0), np.full_like(soft, 128), everywhere(soft))
+    softened = put(crop, soft)
+    flat = put(crop, np.full_like(soft, 128))
     assert np.array_equal(softened, flat), "nothing is raised, and nothing is lowered"
 
 
@@ -62,8 +68,8 @@ def noisy(image: np.ndarray, deviation: float) -> np.ndarray:
 
 def test_noise_is_not_taken_for_edges_and_the_new_face_gets_as_much() -> None:
     smooth, crop = scene(3 * SIZE, 0.1), crop_of(scene(3 * SIZE, 0.1, seed=1))
-    clean = enlarged(crop, forward(3.0), smooth, everywhere(smooth))
-    grainy = enlarged(crop, forward(3.0), noisy(smooth, 8.0), everywhere(smooth))
+    clean = put(crop, smooth)
+    grainy = put(crop, noisy(smooth, 8.0))
     grain = (grainy - clean).mean(axis=2)
     assert grain.std() == pytest.approx(8.0, rel=0.1)
     softened = torch.nn.functional.avg_pool2d(torch.from_numpy(grain)[None, None], 5)
@@ -72,10 +78,10 @@ def test_noise_is_not_taken_for_edges_and_the_new_face_gets_as_much() -> None:
 
 def test_of_the_old_face_nothing_but_its_sharpness_and_noise_matters() -> None:
     old, crop = scene(3 * SIZE, 0.02), crop_of(scene(3 * SIZE, 0.02, seed=1))
-    result = enlarged(crop, forward(3.0), old, everywhere(old))
-    negative = enlarged(crop, forward(3.0), 255 - old, everywhere(old))
+    result = put(crop, old)
+    negative = put(crop, 255 - old)
     assert np.abs(result - negative).max() < 1e-6
-    other = enlarged(crop, forward(3.0), scene(3 * SIZE, 0.03), everywhere(old))
+    other = put(crop, scene(3 * SIZE, 0.03))
     assert np.abs(result - other).max() > 1, "this test can fail"
 
 
@@ -85,8 +91,8 @@ def test_only_what_the_new_face_covers_is_looked_at() -> None:
     half[:, SIZE:] = 0.0
     spoiled = old.copy()
     spoiled[:, SIZE + 1 :] = 128
-    assert np.array_equal(*(enlarged(crop, forward(3.0), image, half) for image in (old, spoiled)))
-    nowhere = enlarged(crop, forward(3.0), old, np.zeros_like(half))
+    assert np.array_equal(*(put(crop, image, weight=half) for image in (old, spoiled)))
+    nowhere = put(crop, old, weight=np.zeros_like(half))
     assert np.isfinite(nowhere).all()
 
 
@@ -95,12 +101,12 @@ def test_a_face_of_about_the_crop_s_size_is_resampled_and_nothing_else(scale: fl
     old = scene(round(scale * SIZE), 0.1)
     crop = crop_of(scene(3 * SIZE, 0.02, seed=1))
     plain = resample(crop, forward(scale), old.shape[:2])[0].permute(1, 2, 0)
-    assert np.array_equal(enlarged(crop, forward(scale), old, everywhere(old)), ((plain.double() + 1) * 127.5).numpy())
+    assert np.array_equal(put(crop, old, scale), ((plain.double() + 1) * 127.5).numpy())
 
 
 def test_it_sets_in_without_a_jump() -> None:
     old, crop = scene(2 * SIZE, 0.02), crop_of(scene(3 * SIZE, 0.02, seed=1))
     scales = np.linspace(1.2, 1.8, 61)
-    seen = [enlarged(crop, forward(float(scale)), old, everywhere(old)) for scale in scales]
+    seen = [put(crop, old, float(scale)) for scale in scales]
     steps = [np.abs(after - before).mean() for before, after in pairwise(seen)]
     assert max(steps) < 2 * np.median(steps)

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from cfanet.align import Matrix, crop_points, similarity_transform
-from cfanet.paste import Patch, depth, lies_under, paste, window_of
+from cfanet.paste import Patch, depth, lies_under, paste, sharpness_at, window_of
 
 SIZE = 64
 
@@ -104,3 +104,24 @@ def test_points_lie_under_faces_only_where_nothing_of_the_picture_shows() -> Non
     assert under[2:-2][inside].all() and inside.any()
     assert not lies_under(np.array([[60.0, 100.0], [60.0, 190.0]]), patches), "all of them must"
     assert not lies_under(np.array([[60.0, 100.0]]), [])
+
+
+def test_sharpness_is_asked_for_where_the_picture_shows_the_face_larger_than_the_crop() -> None:
+    rng = np.random.default_rng(0)
+    image = np.full((200, 200, 3), 120, np.uint8)
+    image[:, :100] = rng.integers(0, 255, (200, 100, 3))
+    assert sharpness_at(image, at(50, 100, SIZE), SIZE) is None
+    assert sharpness_at(image, at(900, 100, 90), SIZE) is None, "nothing of it lies in the picture"
+    noisy, flat_one = (sharpness_at(image, at(x, 100, 90), SIZE) for x in (50, 150))
+    assert noisy is not None and noisy.noise > 10
+    assert flat_one is not None and flat_one.noise == flat_one.gradient == 0.0
+
+
+def test_what_lies_below_a_large_new_face_does_not_change_it() -> None:
+    rng, matrix = np.random.default_rng(0), at(100, 100, 150)
+    image = rng.integers(0, 255, (200, 200, 3), dtype=np.uint8)
+    patch = Patch(torch.rand(1, 3, SIZE, SIZE) * 2 - 1, matrix, sharpness_at(image, matrix, SIZE))
+    covered = np.full_like(image, 90)
+    middle = depth(matrix, SIZE, (0, 0, 200, 200)) < 0.5
+    assert np.array_equal(paste(image, [patch])[middle], paste(covered, [patch])[middle])
+    assert not np.array_equal(paste(image, [patch]), paste(image, [Patch(patch.crop, matrix)]))
