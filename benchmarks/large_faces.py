@@ -77,8 +77,10 @@ def main() -> None:
     both = {"merely enlarged": Seen(), "as sharp and as grainy as the old face": Seen()}
     scales: list[float] = []
     for name, image in close_ups(options.source, options.every, options.border):
+        if len(scales) == options.limit:
+            break
         faces = detector.detect(image)
-        if not faces or len(scales) == options.limit:
+        if not faces:
             continue
         face = max(faces, key=lambda found: found.box[2] - found.box[0])
         with patch.multiple(enlarge, _FROM=_NEVER, _WHOLE=2 * _NEVER):
@@ -87,7 +89,7 @@ def main() -> None:
         if merely is None or raised is None:
             continue
         matrix = similarity_transform(face.landmarks, crop_points(_CROP_PX))
-        scales.append(float(1.0 / np.sqrt(abs(np.linalg.det(matrix[:, :2])))))
+        scales.append(enlarge.magnification(matrix))
         before = inside(image, face.box)
         for seen, (released, attempts) in zip(both.values(), (merely, raised), strict=True):
             after = inside(released, face.box)

@@ -31,9 +31,7 @@ Plane = npt.NDArray[np.floating]
 class Sharpness:
     """What is taken of an old face for the sake of the new one."""
 
-    gradient: (
-        float  # mean square of the luminance's gradient, squared grey levels a pixel, without what noise makes of it
-    )
+    gradient: float  # mean square of the luminance's, squared grey levels a pixel, without what noise makes of it
     noise: float  # standard deviation, grey levels
 
     @classmethod
