@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from cfanet import enlarge
-from cfanet.align import crop_points, similarity_transform
+from cfanet.align import crop_points, scale_of, similarity_transform
 from cfanet.anonymizer import Anonymizer, build_anonymizer
 from cfanet.config import AnonymizeSettings
 from cfanet.detect import MTCNNDetector
@@ -76,9 +76,11 @@ def main() -> None:
     judges = {spec: load_recognizer(spec, "cpu") for spec in options.recognizer}
     both = {"merely enlarged": Seen(), "as sharp and as grainy as the old face": Seen()}
     scales: list[float] = []
+    looked_at = 0
     for name, image in close_ups(options.source, options.every, options.border):
         if len(scales) == options.limit:
             break
+        looked_at += 1
         faces = detector.detect(image)
         if not faces:
             continue
@@ -89,7 +91,7 @@ def main() -> None:
         if merely is None or raised is None:
             continue
         matrix = similarity_transform(face.landmarks, crop_points(_CROP_PX))
-        scales.append(enlarge.magnification(matrix))
+        scales.append(1.0 / scale_of(matrix))
         before = inside(image, face.box)
         for seen, (released, attempts) in zip(both.values(), (merely, raised), strict=True):
             after = inside(released, face.box)
@@ -100,7 +102,7 @@ def main() -> None:
                 one, other = judge.embed([image, released], [face.landmarks, face.landmarks])
                 seen.similarity.setdefault(spec, []).append(float(one @ other))
     print(
-        f"{len(scales)} faces, {np.median(scales):.1f} ({min(scales):.1f} to {max(scales):.1f}) times the crop's size"
+        f"{len(scales)} faces of {looked_at} pictures, {np.median(scales):.1f} ({min(scales):.1f} to {max(scales):.1f}) times the crop's size"
     )
     for way, seen in both.items():
         low, high = np.quantile(seen.sharpness, [0.1, 0.9])

@@ -54,6 +54,11 @@ def invert(matrix: Matrix) -> Matrix:
     return np.concatenate([linear, -(linear @ matrix[:, 2])[:, None]], axis=1)
 
 
+def scale_of(matrix: Matrix) -> float:
+    """How much larger things are behind a (2, 3) affine map than before it, along a side."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+
 def transform_points(matrix: Matrix, points: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Apply a (2, 3) affine map to (K, 2) points."""
     result: npt.NDArray[np.float64] = points.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
@@ -82,8 +87,7 @@ def shift(matrix: Matrix, offset: npt.NDArray[np.floating]) -> Matrix:
 
 def resample(source: Tensor, forward: Matrix, size: tuple[int, int]) -> Tensor:
     """Resample (1, C, H, W) under `forward` (source → output pixels) to (1, C, *size), averaging before it shrinks."""
-    scale = float(np.sqrt(abs(np.linalg.det(forward[:, :2]))))
-    shrink = int(1.0 / max(scale, 1e-6))
+    shrink = int(1.0 / max(scale_of(forward), 1e-6))
     if shrink >= 2:
         height, width = source.shape[-2:]
         small = (max(1, height // shrink), max(1, width // shrink))
@@ -124,7 +128,7 @@ def _window(image: ImageArray, matrix: Matrix, size: tuple[int, int]) -> tuple[I
     height, width = size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], dtype=np.float64)
     seen = transform_points(invert(matrix), corners)
-    margin = 4.0 + 2.0 / max(float(np.sqrt(abs(np.linalg.det(matrix[:, :2])))), 1e-6)
+    margin = 4.0 + 2.0 / max(scale_of(matrix), 1e-6)
     low = np.floor(seen.min(0) - margin).astype(int)
     high = np.ceil(seen.max(0) + margin).astype(int)
     x0, y0 = np.clip(low, 0, [image.shape[1] - 1, image.shape[0] - 1])

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cfanet.align import Matrix, invert, resample, sample
+from cfanet.align import Matrix, invert, resample, sample, scale_of
 from cfanet.records import ImageArray
 
 _FROM, _WHOLE = 1.25, 1.75  # picture pixels per crop pixel between which it sets in: smaller faces are sharp enough
@@ -43,14 +43,9 @@ class Sharpness:
         return cls(max(_mean(weight, slope, slope) - 4.0 * noise**2, 0.0), noise)
 
 
-def magnification(matrix: Matrix) -> float:
-    """Picture pixels for each pixel of a crop, along a side, under `matrix` (picture → crop)."""
-    return float(1.0 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-
-
 def is_enlarged(matrix: Matrix) -> bool:
-    """Whether the picture shows the crop so much larger than it is that sharpness matters."""
-    return magnification(matrix) > _FROM
+    """Whether a picture shows a crop so much larger than it is that sharpness matters; `matrix`: picture → crop."""
+    return scale_of(invert(matrix)) > _FROM
 
 
 def enlarged(crop: Tensor, forward: Matrix, weight: Plane, old: Sharpness | None) -> Plane:
@@ -59,20 +54,19 @@ def enlarged(crop: Tensor, forward: Matrix, weight: Plane, old: Sharpness | None
     `weight` (h, w) in [0, 1] says how much of the picture the new face takes, `old` how sharp the old one was. Where
     that is not given, or faces are hardly larger than the crop, it is resampled and nothing else.
     """
-    inverse = invert(forward)
-    share = 0.0 if old is None else float(np.clip((magnification(inverse) - _FROM) / (_WHOLE - _FROM), 0.0, 1.0))
+    share = 0.0 if old is None else float(np.clip((scale_of(forward) - _FROM) / (_WHOLE - _FROM), 0.0, 1.0))
     if old is not None and share == 1.0:
-        return _sharp(crop, inverse, weight, old)
+        return _sharp(crop, forward, weight, old)
     plain = (resample(crop, forward, weight.shape)[0].permute(1, 2, 0).double().clamp(-1.0, 1.0) + 1.0).numpy() * 127.5
     if old is None or share == 0.0:
         return plain
-    return plain + share * (_sharp(crop, inverse, weight, old) - plain)
+    return plain + share * (_sharp(crop, forward, weight, old) - plain)
 
 
-def _sharp(crop: Tensor, inverse: Matrix, weight: Plane, old: Sharpness) -> Plane:
+def _sharp(crop: Tensor, forward: Matrix, weight: Plane, old: Sharpness) -> Plane:
     """The same, float32, where the picture shows the crop larger than it is: finest parts raised, grain added."""
     crop = crop.clamp(-1.0, 1.0)
-    both = sample(torch.cat([crop, _finest(crop)], dim=1), inverse, weight.shape, "bicubic")
+    both = sample(torch.cat([crop, _finest(crop)], dim=1), invert(forward), weight.shape, "bicubic")
     placed = (both[0].permute(1, 2, 0) * 127.5).numpy()
     smooth, fine = placed[..., :3] + 127.5, placed[..., 3:]
     sharp: Plane = smooth + _amount(smooth @ _LUMA, fine @ _LUMA, weight, old.gradient) * fine

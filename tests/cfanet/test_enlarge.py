@@ -53,7 +53,7 @@ def test_a_large_new_face_is_about_as_sharp_as_the_old_one() -> None:
     assert 0.8 * steepness(old) < steepness(raised) < steepness(old)
 
 
-def test_it_is_not_sharper_than_the_old_one_was() -> None:
+def test_where_the_old_face_was_softer_nothing_is_raised() -> None:
     soft = scene(3 * SIZE, 0.2)
     crop = crop_of(scene(3 * SIZE, 0.02, seed=1))
     softened = put(crop, soft)
