@@ -101,9 +101,8 @@ def main() -> None:
             for spec, judge in judges.items():
                 one, other = judge.embed([image, released], [face.landmarks, face.landmarks])
                 seen.similarity.setdefault(spec, []).append(float(one @ other))
-    print(
-        f"{len(scales)} faces of {looked_at} pictures, {np.median(scales):.1f} ({min(scales):.1f} to {max(scales):.1f}) times the crop's size"
-    )
+    low, middle, high = np.quantile(scales, [0.0, 0.5, 1.0])
+    print(f"{len(scales)} faces of {looked_at} pictures, {middle:.1f} ({low:.1f} to {high:.1f}) times the crop's size")
     for way, seen in both.items():
         low, high = np.quantile(seen.sharpness, [0.1, 0.9])
         print(
