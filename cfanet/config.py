@@ -154,7 +154,7 @@ class AnonymizeSettings(Section):
         "judge whether a new one passes",
     )
     min_replace_inside: float = Field(
-        0.8,
+        0.6,
         ge=0.0,
         le=1.0,
         description="faces of whose box a smaller share lies in the picture are obscured: of half a face, recognizers "

@@ -3,23 +3,25 @@
 Three searches. The first looks closely at the picture as it is. The second looks with MTCNN as facenet-pytorch sets it
 up: with more candidates in the first stages another one of them is kept, sometimes one that the last stage likes less,
 so a wider search does not find everything that a narrower one finds. The third looks for faces that the picture's
-border cuts: at a smaller copy with its margins mirrored outwards, where half a face becomes a whole one. What they
-cost and find is in docs/LOG.md.
+border cuts: at a smaller copy with its margins mirrored outwards, where half a face becomes a whole one.
+
+R-Net and O-Net see of a region what lies in the picture, stretched to their square. So what they say of a face at the
+border is too large and too far out, and its five points lie beside it: such faces are looked at again, each in a
+window of its own that carries the picture on. What all this costs and finds is in docs/LOG.md.
 """
 
 import math
 from collections.abc import Iterator
-from typing import cast
 
 import numpy as np
 import torch
-from PIL import Image
 
-from cfanet.boxes import overlap, share_inside
+from cfanet.border import carried_on, lie_inside, mirrored
+from cfanet.boxes import iou, overlap, share_inside
 from cfanet.config import DetectorSettings
 from cfanet.errors import PictureError
 from cfanet.mtcnn import Cascade, Search
-from cfanet.records import Box, Detection, Excused, ImageArray
+from cfanet.records import Detection, Excused, ImageArray
 
 # P-Net's and R-Net's thresholds; the original's 0.6 and 0.7 miss some faces of 12 px. The last comes from the settings.
 _STAGE_THRESHOLDS = (0.5, 0.5)
@@ -29,13 +31,13 @@ _PLAIN_BASE_PX = 20.0
 _PYRAMID_STEP = math.sqrt(_PLAIN_STEP)  # sizes twice as close together as the original's, and a superset of them
 # P-Net looks at 12-pixel windows, so a picture with a shorter side is enlarged by its border first.
 _SMALLEST_SIDE = 24
-_CUT_SIDE = 128  # longer side of the copy in which cut faces are looked for
-_CUT_MARGIN = 0.25  # share of that side mirrored outwards on every edge
-_CUT_FACE_PX = 24  # smallest face looked for in that copy
+_CUT_FACE_PX = 24  # smallest face looked for in the mirrored copy
 _CUT_THRESHOLDS = (0.7, 0.7, 0.8)  # mirrored margins also make faces out of what is none
 _INSIDE = 0.2  # share of a cut face's box that must lie in the picture
-_SURELY = 0.1  # of a region's side: how far inside the picture it must lie for no face in it to be cut
+_AGAIN_FACE_PX = 32.0  # smallest face looked for around one; its own box takes 80 px there
+_ROUNDS = 2  # the second starts from where the first has seen the face
 _SAME = 0.4  # overlap, as a share of the smaller box, from which two boxes are one face
+_ONE_PLACE = 0.7  # the same, from which no face is moved onto another one's place
 
 
 class MTCNNDetector:
@@ -50,6 +52,7 @@ class MTCNNDetector:
         plain = (*_PLAIN_THRESHOLDS[:2], max(_PLAIN_THRESHOLDS[2], settings.score))
         self._plain = Search(_PLAIN_BASE_PX, _PLAIN_STEP, plain)
         self._close = Search(_on_grid(settings.min_face_px), _PYRAMID_STEP, (*_STAGE_THRESHOLDS, settings.score))
+        self._again = Search(_AGAIN_FACE_PX, _PYRAMID_STEP, (*_STAGE_THRESHOLDS, settings.score))
         self._cut = Search(_on_grid(_CUT_FACE_PX), _PYRAMID_STEP, _CUT_THRESHOLDS) if settings.cut_faces else None
 
     def detect(self, image: ImageArray) -> list[Detection]:
@@ -61,7 +64,7 @@ class MTCNNDetector:
         found: list[Detection] = []
         for faces in self._passes(image):
             found += _others(faces, found)
-        return sorted(found, key=lambda face: (-face.score, face.box))
+        return sorted(self._look_again(image, found), key=lambda face: (-face.score, face.box))
 
     def detect_every(self, image: ImageArray, excused: Excused | None = None) -> list[Detection]:
         """Return what every search found, also where several found the same face: nothing hides behind a neighbour.
@@ -88,40 +91,38 @@ class MTCNNDetector:
     def _cut_faces(self, image: ImageArray, search: Search, excused: Excused | None) -> list[Detection]:
         """Faces that the border cuts, found in a smaller copy with mirrored margins."""
         height, width = image.shape[:2]
-        scale = min(1.0, _CUT_SIDE / max(height, width))
-        size = (max(2, round(width * scale)), max(2, round(height * scale)))
-        small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-        margin_x, margin_y = (min(round(_CUT_MARGIN * max(size)), side - 1) for side in size)
-        mirrored = np.pad(small, ((margin_y, margin_y), (margin_x, margin_x), (0, 0)), mode="reflect")
-        zoom = np.array([width / size[0], height / size[1]])
+        window = mirrored(image)
 
         def unneeded(regions: np.ndarray) -> np.ndarray:
-            boxes = ((regions.reshape(-1, 2, 2) - (margin_x, margin_y)) * zoom).reshape(-1, 4)
-            whole = _lie_inside(boxes, width, height)
+            boxes = window.to_picture(regions.reshape(-1, 2, 2)).reshape(-1, 4)
+            whole = lie_inside(boxes, height, width)
             return whole if excused is None else whole | excused(boxes)
 
-        faces = []
-        for face in self._look(_pad_small(mirrored), [search], unneeded)[0]:
-            corners = (np.array(face.box).reshape(2, 2) - (margin_x, margin_y)) * zoom
-            box = cast(Box, tuple(float(value) for value in corners.ravel()))
-            share = share_inside(box, height, width)
-            if _INSIDE <= share < 1.0:  # wholly inside: the first search's business; outside: a mirror image
-                points = ((face.landmarks - (margin_x, margin_y)) * zoom).astype(np.float32)
-                faces.append(Detection(box, face.score, points))
-        return faces
+        found = [window.face(face) for face in self._look(_pad_small(window.pixels), [search], unneeded)[0]]
+        # Wholly inside: the first search's business; outside: a mirror image.
+        return [face for face in found if _INSIDE <= share_inside(face.box, height, width) < 1.0]
+
+    def _look_again(self, image: ImageArray, faces: list[Detection]) -> list[Detection]:
+        """The same faces, those at the border where they are seen with the picture carried on beyond it."""
+        placed = list(faces)
+        for number in [n for n in range(len(faces)) for _ in range(_ROUNDS)]:
+            face = placed[number]
+            if lie_inside(np.array([face.box]), *image.shape[:2])[0]:
+                continue
+            window = carried_on(image, face.box)
+            found = [window.face(other) for other in self._look(window.pixels, [self._again])[0]]
+            same = [other for other in found if overlap(other.box, face.box) >= _SAME]
+            nearest = max(same, key=lambda other: iou(other.box, face.box), default=face)
+            taken = [other.box for other in (*placed[:number], *placed[number + 1 :])]
+            if not any(overlap(nearest.box, box) >= _ONE_PLACE for box in taken):
+                placed[number] = nearest
+        return placed
 
 
 def _on_grid(min_face_px: int) -> float:
     """The largest face size of the pyramid that is not above `min_face_px` (or misses it by 1 %)."""
     steps = math.floor(math.log(min_face_px * 1.01 / _PLAIN_BASE_PX) / -math.log(_PYRAMID_STEP))
     return float(_PLAIN_BASE_PX * _PYRAMID_STEP**-steps)
-
-
-def _lie_inside(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Which (N, 4) boxes lie so far inside the picture that no face in them is cut by its border, (N,) bool."""
-    near = _SURELY * (boxes[:, 2:] - boxes[:, :2])
-    inside: np.ndarray = ((boxes[:, :2] >= near) & (boxes[:, 2:] <= np.array([width, height]) - near)).all(axis=1)
-    return inside
 
 
 def _others(faces: list[Detection], known: list[Detection]) -> list[Detection]:

@@ -24,6 +24,8 @@ def unchanged_faces(
     """
     limit = _limit(moving)
     change = _Change(original, released)
+    height, width = original.shape[:2]
+    corner = np.array([width, height, width, height])
 
     def excused(boxes: np.ndarray) -> np.ndarray:
         hidden: np.ndarray = change.of(boxes) >= _SURELY * limit
@@ -31,7 +33,7 @@ def unchanged_faces(
 
     left: list[Detection] = []
     for found in detector.detect_every(released, excused):
-        box = np.array([found.box])
+        box = np.clip([found.box], 0.0, corner)  # at the border they reach too far out (cfanet/detect.py)
         if _covered(box, replaced)[0] >= _COVERED and change.of(box)[0] >= limit:
             continue
         if not _covered(box, [other.box for other in left])[0] >= _COVERED:

@@ -1,5 +1,6 @@
 import io
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 from facenet_pytorch import MTCNN
 from PIL import Image
 
+from cfanet.boxes import iou
 from cfanet.config import DetectorSettings
 from cfanet.detect import MTCNNDetector
+from cfanet.records import Detection, ImageArray
 from tests.cfanet.portraits import eileen_collins, grace_hopper, no_face, side_by_side
 
 
@@ -54,6 +57,54 @@ def test_half_a_face_at_the_border_is_found(detector: MTCNNDetector, half: tuple
     (face,) = detector.detect(picture)[:1]
     assert face.box[0] < 0 or face.box[2] > picture.shape[1], "its box reaches beyond the picture"
     assert 80 < face.box[2] - face.box[0] < 300
+
+
+@pytest.mark.parametrize(
+    ("portrait", "border"),
+    [
+        (grace_hopper, (0.0, 0.2, 0.0, 0.0)),
+        (grace_hopper, (0.0, 0.0, 0.2, 0.0)),
+        (grace_hopper, (0.3, 0.0, 0.0, 0.0)),
+        (grace_hopper, (0.05, 0.05, 0.05, 0.05)),
+        (eileen_collins, (0.2, 0.0, 0.0, 0.0)),
+        (eileen_collins, (0.0, 0.2, 0.0, 0.0)),
+        (eileen_collins, (0.2, 0.2, 0.0, 0.0)),
+    ],
+)
+def test_a_face_that_the_border_cuts_is_seen_where_it_is(
+    detector: MTCNNDetector, portrait: Callable[[], ImageArray], border: tuple[float, float, float, float]
+) -> None:
+    image = portrait()
+    whole = detector.detect(image)[0]
+    x0, y0, x1, y1 = whole.box
+    sides = np.array([x1 - x0, y1 - y0])
+    left, top = (int(v) for v in np.where(np.array(border[:2]) > 0, (x0, y0) + border[:2] * sides, 0))
+    right, bottom = (
+        int(v) for v in np.where(np.array(border[2:]) > 0, (x1, y1) - border[2:] * sides, image.shape[1::-1])
+    )
+    seen = image[top:bottom, left:right]
+
+    def off(face: Detection) -> float:
+        """How far its points are off, in distances of the eyes."""
+        apart = np.linalg.norm(face.landmarks + np.array([left, top]) - whole.landmarks, axis=1).mean()
+        return float(apart / np.linalg.norm(whole.landmarks[1] - whole.landmarks[0]))
+
+    once = max(detector.detect_every(seen), key=lambda face: face.score)
+    again = detector.detect(seen)[0]
+    assert off(once) > 0.25, "the border leads MTCNN astray: else this shows nothing"
+    assert off(again) < 0.15
+    assert again.score > 0.9
+
+
+def test_a_face_at_the_border_is_not_moved_onto_another_ones_place(detector: MTCNNDetector) -> None:
+    picture = grace_hopper()[:, 215:]
+    (face,) = detector.detect(picture)[:1]
+    up = 0.3 * (face.box[3] - face.box[1])
+    above = (face.box[0], face.box[1] - up, face.box[2], face.box[3] - up)
+    doubtful = Detection(above, 0.8, face.landmarks - np.array([0, up], np.float32))
+    assert detector._look_again(picture, [face, doubtful])[1] is doubtful
+    (moved,) = detector._look_again(picture, [doubtful])
+    assert iou(moved.box, face.box) > 0.7 > iou(doubtful.box, face.box), "alone it would have been"
 
 
 def test_what_the_border_does_not_cut_is_found_once(detector: MTCNNDetector) -> None:

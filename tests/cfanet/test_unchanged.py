@@ -58,6 +58,16 @@ def test_share_covered_is_that_of_the_best_replaced_box() -> None:
     assert _covered(boxes, []).tolist() == [0.0, 0.0]
 
 
+def test_of_a_face_at_the_border_what_lies_in_the_picture_must_be_covered_and_no_more() -> None:
+    original, replaced = noise(120, 200), (0.0, 0.0, 40.0, 100.0)
+    released = original.copy()
+    released[:100, :40] = 255 - released[:100, :40]
+    too_far_out, another = face_at(-10, 40, 100), face_at(20, 50, 200)
+    assert _covered(np.array([too_far_out.box]), [replaced])[0] < 0.5, "of all of its box less than half is"
+    detector = FakeAskingDetector([too_far_out, another])
+    assert _boxes(unchanged_faces(detector, original, released, [replaced])) == [another.box]
+
+
 def test_a_face_left_beside_a_replaced_one_is_seen_by_the_real_detector() -> None:
     detector, original = MTCNNDetector(DetectorSettings()), side_by_side()
     faces = [face for face in detector.detect(original) if face.score > 0.95]
