@@ -282,7 +282,7 @@ def test_a_face_that_the_border_cuts_is_obscured_and_never_tried(cut_off: float,
 
 
 def test_an_identity_that_was_chosen_is_not_given_to_a_face_that_the_border_cuts() -> None:
-    anonymizer, image, cut = build(), noise(120, 200), face_at(10, 60, 40)
+    anonymizer, image, cut = build(), noise(120, 200), face_at(0, 60, 40)
     targets = anonymizer.targets([image], FACES[:1], "film", 0)[0]
     faces = [Assigned(0, FACES[1], "", targets), Assigned(1, cut, "", targets)]
     whole, half = anonymizer.run_assigned(image, "film", faces).faces

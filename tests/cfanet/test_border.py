@@ -29,14 +29,14 @@ def test_what_is_carried_on_lies_where_it_lay_and_the_outermost_pixels_repeat(
     window = carried_on(ramp(160, 170), box)
     assert window.pixels.shape == (128, 128, 3)
     said, shown = told(window, 160, 170)
-    np.testing.assert_allclose(shown, np.clip(said, 0.5, [169.5, 159.5]), atol=1.1)
+    np.testing.assert_allclose(shown, np.clip(said, 0.5, [169.5, 159.5]), atol=0.51)
     middle = window.to_picture(np.array([64.0, 64.0]))
     np.testing.assert_allclose(middle, [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
     width = (window.to_picture(np.array([128.0, 0.0])) - window.to_picture(np.zeros(2)))[0]
     assert width == pytest.approx(1.6 * max(box[2] - box[0], box[3] - box[1]))
 
 
-@pytest.mark.parametrize("shape", [(100, 120), (250, 200), (60, 90), (3, 2)])
+@pytest.mark.parametrize("shape", [(100, 120), (250, 200), (120, 20), (3, 2)])
 def test_the_middle_of_a_mirrored_picture_lies_where_it_lay(shape: tuple[int, int]) -> None:
     window = mirrored(ramp(*shape))
     said, shown = told(window, *shape)

@@ -80,7 +80,7 @@ def test_of_the_old_face_nothing_but_its_sharpness_and_noise_matters() -> None:
     old, crop = scene(3 * SIZE, 0.02), crop_of(scene(3 * SIZE, 0.02, seed=1))
     result = put(crop, old)
     negative = put(crop, 255 - old)
-    assert np.abs(result - negative).max() < 1e-6
+    assert np.abs(result - negative).max() < 1e-3, "of 255: sums of floats differ from machine to machine"
     other = put(crop, scene(3 * SIZE, 0.03))
     assert np.abs(result - other).max() > 1, "this test can fail"
 
