@@ -8,17 +8,13 @@ average, in distances of the eyes, and how often the box is thought to have enou
 """
 
 import argparse
-import io
-import tarfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from benchmarks.tar_pictures import tar_pictures
 from cfanet.boxes import iou, share_inside
 from cfanet.config import AnonymizeSettings
 from cfanet.detect import MTCNNDetector
@@ -43,15 +39,6 @@ class Row:
 
     off: dict[str, list[float]] = field(default_factory=lambda: {"once": [], "again": []})
     enough: dict[str, list[bool]] = field(default_factory=lambda: {"once": [], "again": []})
-
-
-def pictures(file: Path, every: int) -> Iterator[ImageArray]:
-    """Each `every`-th JPEG of a tar."""
-    with tarfile.open(file) as tar:
-        for member in islice((entry for entry in tar if entry.name.endswith(".jpg")), 0, None, every):
-            data = tar.extractfile(member)
-            assert data is not None
-            yield np.array(Image.open(io.BytesIO(data.read())).convert("RGB"))
 
 
 def cut(image: ImageArray, face: Detection, rng: np.random.Generator) -> tuple[ImageArray, Detection]:
@@ -94,7 +81,7 @@ def main() -> None:
     looks = {"once": _OnceDetector(settings.detector), "again": MTCNNDetector(settings.detector)}
     rows = [Row() for _ in _STEPS[:-1]]
     rng, missed, spent = np.random.default_rng(0), {"once": 0, "again": 0}, {"once": 0.0, "again": 0.0}
-    for image in pictures(options.source, options.every):
+    for _, image in tar_pictures(options.source, options.every):
         for face in looks["once"].detect(image):
             wide = face.box[2] - face.box[0] >= _NARROWEST and face.score >= settings.min_replace_score
             if not wide or share_inside(face.box, *image.shape[:2]) < 1.0:

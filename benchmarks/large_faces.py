@@ -1,30 +1,29 @@
 """New faces in pictures that show them larger than the generator makes them: as sharp as the old, or merely enlarged.
 
-    python -m benchmarks.large_faces CLOSE-UPS.tar [--every 16] [--limit 60] [--border 50] [--recognizer SPEC]
+    python -m benchmarks.large_faces CLOSE-UPS.tar [--every 16] [--limit 60] [--recognizer SPEC]
 
-Close-ups cut a face at the border, and such faces are not replaced: `--border` repeats their outermost pixels. The
-largest face of each picture is replaced by the default generator with the loop, without a gallery.
+The largest face of each picture is replaced by the default generator with the loop, without a gallery. Printed too: why
+others were not, how much of the replaced ones the border leaves, and how many pictures the last look would withhold.
 """
 
 import argparse
-import io
-import tarfile
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-from PIL import Image
 
+from benchmarks.tar_pictures import tar_pictures
 from cfanet import enlarge
 from cfanet.align import crop_points, scale_of, similarity_transform
 from cfanet.anonymizer import Anonymizer, build_anonymizer
+from cfanet.boxes import share_inside
 from cfanet.config import AnonymizeSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.recognizers import load_recognizer
-from cfanet.records import Detection, FaceDecision, ImageArray
+from cfanet.records import Detection, FaceDecision, FaceRecord, ImageArray
+from cfanet.unchanged import unchanged_faces
 from training.evaluation.anonymized import evaluation_key
 from training.evaluation.picture_quality import gradient_magnitude, inside, ssim
 
@@ -43,22 +42,13 @@ class Seen:
     similarity: dict[str, list[float]] = field(default_factory=dict)  # to the original, by recognizer
 
 
-def close_ups(file: Path, every: int, border: int) -> Iterator[tuple[str, ImageArray]]:
-    """(name, pixels) of each `every`-th JPEG of a tar, with its border repeated."""
-    with tarfile.open(file) as tar:
-        for member in islice((entry for entry in tar if entry.name.endswith(".jpg")), 0, None, every):
-            data = tar.extractfile(member)
-            assert data is not None
-            pixels = np.array(Image.open(io.BytesIO(data.read())).convert("RGB"))
-            yield member.name, np.pad(pixels, ((border, border), (border, border), (0, 0)), mode="edge")
-
-
-def replaced(anonymizer: Anonymizer, name: str, image: ImageArray, face: Detection) -> tuple[ImageArray, int] | None:
-    """The picture with a new face, and the attempts it took; None where none passed."""
+def outcome(
+    anonymizer: Anonymizer, name: str, image: ImageArray, face: Detection
+) -> tuple[ImageArray | None, FaceRecord]:
+    """The picture with a new face, None where it was not replaced, and what became of the face."""
     result = anonymizer.run([image], [name], [[face]])[0]
-    if result.image is None or result.faces[0].decision != FaceDecision.REPLACED:
-        return None
-    return result.image, result.faces[0].attempts
+    (of_face,) = result.faces
+    return result.image if of_face.decision == FaceDecision.REPLACED else None, of_face
 
 
 def main() -> None:
@@ -67,7 +57,6 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="tar with .jpg close-ups")
     parser.add_argument("--every", type=int, default=16, help="take one picture of so many")
     parser.add_argument("--limit", type=int, default=60, help="faces at most")
-    parser.add_argument("--border", type=int, default=50, help="pixels added on every side")
     parser.add_argument("--recognizer", action="append", default=["dlib"], help="also this one")
     options = parser.parse_args()
     settings = AnonymizeSettings()
@@ -77,32 +66,39 @@ def main() -> None:
     both = {"merely enlarged": Seen(), "as sharp and as grainy as the old face": Seen()}
     scales: list[float] = []
     looked_at = 0
-    for name, image in close_ups(options.source, options.every, options.border):
+    why, shares, withheld = Counter[str](), [], 0
+    for name, image in tar_pictures(options.source, options.every):
         if len(scales) == options.limit:
             break
         looked_at += 1
-        faces = detector.detect(image)
-        if not faces:
+        face = max(detector.detect(image), key=lambda found: found.box[2] - found.box[0], default=None)
+        if face is None:
+            why["no face found"] += 1
             continue
-        face = max(faces, key=lambda found: found.box[2] - found.box[0])
         with patch.multiple(enlarge, _FROM=_NEVER, _WHOLE=2 * _NEVER):
-            merely = replaced(anonymizer, name, image, face)
-        raised = replaced(anonymizer, name, image, face)
+            merely, of_merely = outcome(anonymizer, name, image, face)
+        raised, of_raised = outcome(anonymizer, name, image, face)
         if merely is None or raised is None:
+            why[of_raised.detail or of_merely.detail] += 1
             continue
+        shares.append(share_inside(face.box, *image.shape[:2]))
+        withheld += bool(unchanged_faces(detector, image, raised, [face.box]))
         matrix = similarity_transform(face.landmarks, crop_points(_CROP_PX))
         scales.append(1.0 / scale_of(matrix))
         before = inside(image, face.box)
-        for seen, (released, attempts) in zip(both.values(), (merely, raised), strict=True):
+        for seen, (released, of_face) in zip(both.values(), ((merely, of_merely), (raised, of_raised)), strict=True):
             after = inside(released, face.box)
             seen.sharpness.append(gradient_magnitude(after) / gradient_magnitude(before))
             seen.likeness.append(ssim(before, after))
-            seen.attempts.append(attempts)
+            seen.attempts.append(of_face.attempts)
             for spec, judge in judges.items():
                 one, other = judge.embed([image, released], [face.landmarks, face.landmarks])
                 seen.similarity.setdefault(spec, []).append(float(one @ other))
     low, middle, high = np.quantile(scales, [0.0, 0.5, 1.0])
     print(f"{len(scales)} faces of {looked_at} pictures, {middle:.1f} ({low:.1f} to {high:.1f}) times the crop's size")
+    for reason, count in why.most_common():
+        print(f"not replaced: {count}, {reason}")
+    print(f"with at least 0.8 of its box in the picture: {np.mean(np.array(shares) >= 0.8):.2f}; withheld: {withheld}")
     for way, seen in both.items():
         low, high = np.quantile(seen.sharpness, [0.1, 0.9])
         print(
