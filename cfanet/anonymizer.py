@@ -194,7 +194,6 @@ class Anonymizer:
             except ValueError:
                 face.refusal = "no alignment"
                 continue
-            face.sharpness = sharpness_at(images[face.picture], face.matrix, size)
         return [face for face in faces if face.matrix is not None]
 
     def _borrow(self, faces: list[Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
@@ -205,7 +204,8 @@ class Anonymizer:
             crop = warp(images[face.picture], matrix, (source.size, source.size))
             points = torch.from_numpy(transform_points(matrix, face.detection.landmarks)).float()
             rng = self._parts.key.generator(ids[face.picture], face.index, 0)
-            face.attempts, face.patch = 1, Patch(source.face(crop, points, rng), matrix, face.sharpness)
+            sharpness = sharpness_at(images[face.picture], matrix, source.size)
+            face.attempts, face.patch = 1, Patch(source.face(crop, points, rng), matrix, sharpness)
 
     def _encode(self, faces: list[Face], images: Sequence[ImageArray]) -> None:
         """Align every face and take its content, its identity vector and the recognizers' view of it."""
@@ -262,6 +262,9 @@ class Anonymizer:
         """
         pending = [face for face in faces if not face.refusal]
         self._restore(pending)
+        size = self._generator().network.config.resolution
+        for face in pending:
+            face.sharpness = sharpness_at(images[face.picture], known(face.matrix), size)
         attempt = 0
         while pending:
             found = [(face, targets) for face in pending if (targets := candidates(face, attempt))]
