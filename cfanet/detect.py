@@ -5,9 +5,9 @@ up: with more candidates in the first stages another one of them is kept, someti
 so a wider search does not find everything that a narrower one finds. The third looks for faces that the picture's
 border cuts: at a smaller copy with its margins mirrored outwards, where half a face becomes a whole one.
 
-R-Net and O-Net see of a region what lies in the picture, stretched to their square. So what they say of a face at the
-border is too large and too far out, and its five points lie beside it: such faces are looked at again, each in a
-window of its own that carries the picture on. What all this costs and finds is in docs/LOG.md.
+What they say of a face at the border is too large and too far out, and its five points lie beside it (R-Net and O-Net
+see of a region what lies in the picture, stretched to their square, which is probably why): such faces are looked at
+again, each in a window of its own that carries the picture on. What all this costs and finds is in docs/LOG.md.
 """
 
 import math
