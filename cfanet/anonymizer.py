@@ -6,18 +6,17 @@ Fail closed: a face that cannot be processed is never passed through.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 
 import torch
-from torch import Tensor
 
 from cfanet.align import crop_points, similarity_transform, transform_points, warp
-from cfanet.assigned import Assigned, Target
+from cfanet.assigned import Assigned, Chosen, Target
 from cfanet.borrowed import FaceSource, face_source
 from cfanet.boxes import share_inside
+from cfanet.common_identity import common_identity
 from cfanet.config import AnonymizeSettings
 from cfanet.covers import compose, cover_of
 from cfanet.detect import MTCNNDetector
@@ -32,8 +31,8 @@ from cfanet.identity import (
     directions,
     propose,
 )
-from cfanet.landmark_keeper import LandmarkKeeper
 from cfanet.loop_checks import LoopChecks
+from cfanet.new_faces import NewFaces
 from cfanet.paste import Patch, sharpness_at
 from cfanet.recognizers import load_recognizer
 from cfanet.records import (
@@ -48,11 +47,8 @@ from cfanet.records import (
 )
 from cfanet.search import References
 from cfanet.seeds import SeedKey
-from cfanet.structure import soften
 from cfanet.unchanged import unchanged_faces
 from cfanet.weights import TrainedGenerator, load_generator
-
-_GPU_BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +73,7 @@ class Anonymizer:
         self._settings = parts.settings
         self._checks = LoopChecks(parts.settings.loop, parts.recognizers, parts.galleries)
         self._cover = cover_of(parts.settings)
-        share = parts.settings.keep_landmarks if parts.generator is not None else 0.0
-        self._keeper = LandmarkKeeper(share, parts.device) if share else None
+        self._made = NewFaces(parts.generator, parts.settings, parts.device) if parts.generator is not None else None
 
     @property
     def model_digest(self) -> str:
@@ -133,23 +128,29 @@ class Anonymizer:
         return [self._finish(*entry) for entry in zip(images, ids, grouped, strict=True)]
 
     @torch.inference_mode()
-    def targets(
-        self, images: Sequence[ImageArray], detections: Sequence[Detection], name: str, index: int
-    ) -> list[tuple[Target, ...]]:
-        """New identities for one person of whom several pictures are given, one tuple an attempt at another identity.
+    def choose(self, images: Sequence[ImageArray], detections: Sequence[Detection], name: str, index: int) -> Chosen:
+        """One new identity for a person of whom several (H, W, 3) uint8 RGB pictures are given, with one face each.
 
-        Each tuple begins at the attempt's angle and goes on in the same direction, for pictures that need more. The
-        origin is the mean of the person's identity vectors. Empty where no face can be aligned, or nothing generates.
+        Its origin is the mean of the person's identity vectors. It is the first that passes in every picture, or else
+        the one that passes in most.
         """
+        seed_id = self.seed_id(name, index)
         if self._settings.method != "cfa":
-            return []
-        faces = [Face(n, index, detection, "") for n, detection in enumerate(detections)]
+            return Chosen(seed_id, ())
+        faces = [Face(n, index, detection, seed_id) for n, detection in enumerate(detections)]
         self._encode(faces, images)
-        vectors = [face.z_id for face in faces if face.z_id is not None]
-        if not vectors:
-            return []
-        origin, key = normalise(torch.stack(vectors).mean(0)), self._parts.key
-        return directions(origin, self._policy, self._angles(), lambda n: key.generator(name, index, n))
+        able = [face for face in faces if face.z_id is not None]
+        if not able:
+            return Chosen(seed_id, (), faces[0].refusal if faces else "no alignment")
+        origin, key = normalise(torch.stack([known(face.z_id) for face in able]).mean(0)), self._parts.key
+        count = self._settings.loop.candidates
+        tried = directions(origin, self._policy, self._angles(), count, lambda n: key.generator(name, index, n))
+        made = known(self._made)
+        made.prepare(able, images)
+        found = common_identity(able, images, tried, made, self._checks)
+        if found is None:
+            return Chosen(seed_id, (), "did not pass the loop in any sampled frame")
+        return Chosen(seed_id, found.targets, softened=found.softened)
 
     @torch.inference_mode()
     def run_assigned(self, image: ImageArray, name: str, assigned: Sequence[Assigned]) -> ImageResult:
@@ -158,6 +159,8 @@ class Anonymizer:
         targets = {one.index: one.targets for one in assigned}
         if self._settings.method == "cfa":
             able = [face for face in faces if targets[face.index]]
+            for face, one in zip(faces, assigned, strict=True):
+                face.structured = self._settings.loop.soften_after if one.softened else 0
             self._encode(able, [image])
             self._try(able, [image], lambda face, attempt: targets[face.index][attempt : attempt + 1], moving=True)
         elif self._parts.borrowed is not None:
@@ -209,15 +212,9 @@ class Anonymizer:
 
     def _encode(self, faces: list[Face], images: Sequence[ImageArray]) -> None:
         """Align every face and take its content, its identity vector and the recognizers' view of it."""
-        generator = self._generator()
-        size = generator.network.config.resolution
-        aligned = self._align(faces, images, size)
-        crops = [warp(images[face.picture], known(face.matrix), (size, size)) for face in aligned]
-        for start in range(0, len(aligned), self._batch):
-            batch = aligned[start : start + self._batch]
-            content, z_id = generator.network.encode(self._stack(crops[start : start + self._batch]))
-            for face, crop, code, vector in zip(batch, crops[start:], content, z_id, strict=False):
-                face.crop, face.content, face.z_id = crop, code, vector.cpu()
+        made = known(self._made)
+        aligned = self._align(faces, images, made.size)
+        made.encode(aligned, images)
         self._checks.look_at_originals(aligned, images)
 
     def _replace(self, faces: list[Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
@@ -243,7 +240,7 @@ class Anonymizer:
         """Which way new identities lie; galleries may be filled after the anonymizer was made."""
         everyone = self._parts.galleries.get(IDENTITY_BRANCH)
         crowd = Crowd.of(everyone, self._settings.loop.draws) if everyone is not None and everyone.ids else None
-        return IdentityPolicy.of(self._generator(), self._settings, crowd)
+        return IdentityPolicy.of(known(self._parts.generator), self._settings, crowd)
 
     def _angles(self) -> list[float]:
         loop = self._settings.loop
@@ -261,68 +258,17 @@ class Anonymizer:
         Of those that pass in an attempt, the one that changes the face least is taken.
         """
         pending = [face for face in faces if not face.refusal]
-        self._restore(pending)
-        size = self._generator().network.config.resolution
-        for face in pending:
-            face.sharpness = sharpness_at(images[face.picture], known(face.matrix), size)
+        made = known(self._made)
+        made.prepare(pending, images)
         attempt = 0
         while pending:
             found = [(face, targets) for face in pending if (targets := candidates(face, attempt))]
-            wanted = [(face, target.vector) for face, targets in found for target in targets]
-            crops = self._decode(wanted)
+            patches = made.patches([(face, [target.vector for target in targets]) for face, targets in found])
             attempt += 1
-            for face, targets in found:
+            for (face, targets), several in zip(found, patches, strict=True):
                 face.attempts, face.requested_deg = attempt, targets[0].angle_deg
-                patches = [Patch(next(crops), known(face.matrix), face.sharpness) for _ in targets]
-                face.patch = self._checks.choose(face, patches, images[face.picture], moving)
+                face.patch = self._checks.choose(face, several, images[face.picture], moving)
             pending = [face for face, _ in found if face.patch is None]
-
-    def _restore(self, faces: list[Face]) -> None:
-        """Decode every face as it is, once for all attempts: what no code holds is the difference from it."""
-        network = self._generator().network
-        for start in range(0, len(faces) if network.config.detail else 0, self._batch):
-            batch = faces[start : start + self._batch]
-            content = self._stack([known(face.content)[None] for face in batch])
-            restored = network.decode(content, self._stack([known(face.z_id)[None] for face in batch]))
-            for face, row in zip(batch, restored.float().cpu(), strict=False):
-                face.restored = row[None]
-
-    def _decode(self, wanted: list[tuple[Face, Tensor]]) -> Iterator[Tensor]:
-        """The crop of each face moved to a target, in batches that do not depend on the other faces."""
-        network = self._generator().network
-        for batch in self._batches(wanted):
-            crops = self._stack([known(face.crop) for face, _ in batch])
-            soft = [face.structured >= self._settings.loop.soften_after for face, _ in batch]
-            content = self._stack(
-                [self._content(face, softened)[None] for (face, _), softened in zip(batch, soft, strict=True)]
-            )
-            identity = self._stack([known(face.z_id)[None] for face, _ in batch])
-            goal = self._stack([target[None] for _, target in batch])
-            own = [  # of a softened look nothing sharp is carried over
-                known(face.crop if softened or face.restored is None else face.restored)
-                for (face, _), softened in zip(batch, soft, strict=True)
-            ]
-            restored = self._stack(own)
-            moved = network.move(crops, content, identity, goal, restored).float()
-            if self._keeper is not None:
-                moved = self._keeper.put_back(moved, self._stack([self._keeper.of(face) for face, _ in batch]))
-            yield from (crop[None] for crop in moved[: len(batch)].cpu())
-
-    def _batches(self, wanted: list[tuple[Face, Tensor]]) -> Iterator[list[tuple[Face, Tensor]]]:
-        """Batches of a fixed size on a GPU; on a CPU, where rounding depends on the size, all that one face wants."""
-        if self._batch > 1:
-            yield from (wanted[start : start + self._batch] for start in range(0, len(wanted), self._batch))
-        else:
-            yield from (list(several) for _, several in groupby(wanted, key=lambda entry: id(entry[0])))
-
-    def _content(self, face: Face, soft: bool) -> Tensor:
-        """What is kept of a face: its content, or that of its softened crop, which holds less of its fine structure."""
-        if not soft:
-            return known(face.content)
-        if face.softened is None:
-            crop = self._stack([soften(known(face.crop))])
-            face.softened = self._generator().network.encode(crop)[0][0]
-        return face.softened
 
     def _finish(self, image: ImageArray, name: str, faces: list[Face]) -> ImageResult:
         """Put the accepted faces in, obscure the others, and say what was done."""
@@ -363,20 +309,6 @@ class Anonymizer:
     def _replaces(self) -> bool:
         """Whether the method gives new faces; the others only obscure."""
         return self._settings.method == "cfa" or self._parts.borrowed is not None
-
-    @property
-    def _batch(self) -> int:
-        # On a CPU rounding depends on the size of a batch and little is gained; on a GPU the last one is filled up.
-        return 1 if self._parts.device == "cpu" else _GPU_BATCH
-
-    def _stack(self, rows: list[Tensor]) -> Tensor:
-        """Concatenate (1, …) tensors and fill up to the fixed batch with zeros."""
-        batch = torch.cat([row.to(self._parts.device) for row in rows])
-        missing = self._batch - len(batch)
-        return torch.cat([batch, batch.new_zeros(missing, *batch.shape[1:])]) if missing > 0 else batch
-
-    def _generator(self) -> TrainedGenerator:
-        return known(self._parts.generator)
 
 
 def build_anonymizer(

@@ -1,7 +1,7 @@
 """The identity policy: where on the hypersphere to move, and the identity branch as the loop's own recognizer."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,18 +62,24 @@ def propose(z_id: Tensor, policy: IdentityPolicy, angle_deg: float, rng: torch.G
 
 
 def directions(
-    origin: Tensor, policy: IdentityPolicy, angles_deg: Sequence[float], rng: Callable[[int], torch.Generator]
-) -> list[tuple[Target, ...]]:
-    """For each attempt a direction from `origin` (d,), and the identities in it: at its angle and at all further ones.
+    origin: Tensor,
+    policy: IdentityPolicy,
+    angles_deg: Sequence[float],
+    count: int,
+    rng: Callable[[int], torch.Generator],
+) -> Iterator[list[tuple[Target, ...]]]:
+    """For each attempt `count` directions from `origin` (d,), each with the identities at its and all further angles.
 
     `rng` makes the generator of an attempt.
     """
-    start, found = origin.double(), []
+    start = origin.double()
     for n, first in enumerate(angles_deg):
-        towards = _direction(start, policy, first, rng(n))
-        angles = sorted(set(angles_deg[n:]))
-        found.append(tuple(Target(angle, rotate(start, towards, math.radians(angle)).float()) for angle in angles))
-    return found
+        drawn, angles = rng(n), sorted(set(angles_deg[n:]))
+        several = [_direction(start, policy, first, drawn) for _ in range(count)]
+        yield [
+            tuple(Target(angle, rotate(start, towards, math.radians(angle)).float()) for angle in angles)
+            for towards in several
+        ]
 
 
 def _direction(origin: Tensor, policy: IdentityPolicy, angle_deg: float, rng: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -20,6 +21,15 @@ from cfanet.unchanged import clearly_changed
 # towards the gallery, where every new face is compared with everybody, a rarer one than `loop.fmr`.
 _ORIGINAL_FMRS = (1e-2, 1e-3)
 _GALLERY_FMR = 1e-4
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the loop says of one new face."""
+
+    away: bool  # nobody sees the original in it, its structure does not show, and it is clearly changed
+    structured: bool  # the old one's fine structure shows
+    passed: bool  # away, and nobody of the gallery is seen in it
 
 
 class LoopChecks:
@@ -61,19 +71,24 @@ class LoopChecks:
         the picture is a frame of a video.
         """
         shown = structured = True
-        for patch in sorted(patches, key=lambda patch: _change(face, patch)):
-            candidate = paste(original, [patch])
-            self._compare(face, candidate)
-            same_structure = self._same_structure(face, patch.crop.clamp(-1, 1), candidate)
-            away = not (same_structure or self._seen(face, "mated"))
-            if self._loop.max_structure < 1.0:  # 1 never refuses: an angle of 0 may be asked for
-                away = away and clearly_changed(original, candidate, face.box, moving)
-            if away and not self._seen(face, "gallery"):
+        for patch in sorted(patches, key=lambda patch: change(face, patch)):
+            verdict = self.judge(face, patch, original, moving)
+            if verdict.passed:
                 return patch
-            shown, structured = shown and not away, structured and same_structure
+            shown, structured = shown and not verdict.away, structured and verdict.structured
         face.shown += shown
         face.structured += shown and structured
         return None
+
+    def judge(self, face: Face, patch: Patch, original: ImageArray, moving: bool = False) -> Verdict:
+        """Look at one new face in its (H, W, 3) uint8 RGB picture; the comparisons are kept with the face."""
+        candidate = paste(original, [patch])
+        self._compare(face, candidate)
+        structured = self._same_structure(face, patch.crop.clamp(-1, 1), candidate)
+        away = not (structured or self._seen(face, "mated"))
+        if self._loop.max_structure < 1.0:  # 1 never refuses: an angle of 0 may be asked for
+            away = away and clearly_changed(original, candidate, face.box, moving)
+        return Verdict(away, structured, away and not self._seen(face, "gallery"))
 
     def can_be_told(self, face: Face, picture: ImageArray) -> bool:
         """Whether a face that did not pass is still to be seen in a finished (H, W, 3) uint8 RGB picture.
@@ -148,6 +163,6 @@ class LoopChecks:
         return any(c.kind == kind and c.similarity >= c.threshold - self._loop.margin for c in face.comparisons)
 
 
-def _change(face: Face, patch: Patch) -> float:
+def change(face: Face, patch: Patch) -> float:
     """Mean absolute difference of a new face from the old one, both aligned crops in [-1, 1]."""
     return float((patch.crop - known(face.crop)).abs().mean())

@@ -6,30 +6,19 @@ pass either: the face stays one and the same person wherever it can, and never b
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
-from cfanet.assigned import Assigned, Target, TrackAnonymizer
+from cfanet.assigned import Assigned, Chosen, TrackAnonymizer
+from cfanet.boxes import share_inside
 from cfanet.config import AnonymizeSettings
-from cfanet.records import Box, Detection, FaceDecision, ImageArray, ImageResult
+from cfanet.records import Box, Detection, ImageArray, ImageResult
 from cfanet.tracks import Placement, Track
 from cfanet.video_file import Frame
 
 _AROUND = 1.0  # in sides of the face: what of a frame is kept for trying an identity on it
-
-
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """What a track's face becomes."""
-
-    seed_id: str
-    targets: tuple[Target, ...]  # the identity, and the same further away; none: obscured in every frame
-    refusal: str = ""  # why there is none
-
-    def assigned(self, index: int, detection: Detection) -> Assigned:
-        """The same for one frame's face."""
-        return Assigned(index, detection, self.seed_id, self.targets, self.refusal)
 
 
 class VideoAnonymizer:
@@ -47,38 +36,42 @@ class VideoAnonymizer:
 
         `frames` are all frames, in order. Kept in memory: a window around the face, from a few frames of each person.
         """
-        wanted = _samples(_people(tracks, subjects), self._settings.video.samples)
+        rest = iter(frames)
+        first = next(rest)
+        able, chosen = list[Track](), dict[int, Chosen]()
+        for person in _people(tracks, subjects):
+            judged, refusal = self._judged(person, *first.pixels.shape[:2])
+            if refusal:
+                chosen[person.index] = Chosen(self._anonymizer.seed_id(name, person.index), (), refusal)
+            else:
+                able.append(judged)
+        wanted = _samples(able, self._settings.video.samples)
         left = Counter(subject for several in wanted.values() for subject in several)
         kept: dict[int, list[tuple[ImageArray, Detection]]] = defaultdict(list)
-        chosen: dict[int, Chosen] = {}
-        for frame in frames:
+        for frame in chain([first], rest):
             for subject, placement in wanted.get(frame.number, {}).items():
                 kept[subject].append(_window(frame.pixels, placement.detection))
                 if len(kept[subject]) == left[subject]:
-                    chosen[subject] = self._choose(name, subject, kept.pop(subject))
+                    images, detections = zip(*kept.pop(subject), strict=True)
+                    chosen[subject] = self._anonymizer.choose(images, detections, name, subject)
         return {track.index: chosen[subjects[track.index]] for track in tracks}
 
-    def _choose(self, name: str, index: int, samples: list[tuple[ImageArray, Detection]]) -> Chosen:
-        """The first identity that passes on every sample, or else the one that passes on most."""
-        seed_id = self._anonymizer.seed_id(name, index)
+    def _judged(self, person: Track, height: int, width: int) -> tuple[Track, str]:
+        """The sightings of a person in frames of this size that can be judged; why there is none to go by."""
+        seen = [placement for placement in person.placements if placement.seen]
         if self._settings.method != "cfa":
-            return Chosen(seed_id, ())
-        widths = [detection.box[2] - detection.box[0] for _, detection in samples]
-        if np.median(widths) < self._settings.min_replace_px:
-            return Chosen(seed_id, (), "too small to be judged")
-        images, detections = [image for image, _ in samples], [detection for _, detection in samples]
-        best, most = Chosen(seed_id, (), "did not pass the loop in any sampled frame"), 0
-        for targets in self._anonymizer.targets(images, detections, name, index):
-            passed = sum(self._passes(*sample, targets[:1]) for sample in samples)
-            if passed > most:
-                best, most = Chosen(seed_id, targets), passed
-            if passed == len(samples):
-                break
-        return best
-
-    def _passes(self, image: ImageArray, detection: Detection, targets: tuple[Target, ...]) -> bool:
-        result = self._anonymizer.run_assigned(image, "", [Assigned(0, detection, "", targets)])
-        return result.faces[0].decision is FaceDecision.REPLACED
+            return replace(person, placements=tuple(seen)), ""
+        sides = [placement.detection.box[2] - placement.detection.box[0] for placement in seen]
+        if np.median(sides) < self._settings.min_replace_px:
+            return person, "too small to be judged"
+        able = [
+            placement
+            for placement, side in zip(seen, sides, strict=True)
+            if side >= self._settings.min_replace_px
+            and share_inside(placement.detection.box, height, width) >= self._settings.min_replace_inside
+        ]
+        refusal = "" if able else "too much of it outside the picture to be judged"
+        return replace(person, placements=tuple(able)), refusal
 
     def render(
         self,
@@ -90,7 +83,7 @@ class VideoAnonymizer:
     ) -> ImageResult:
         """One frame, done; `placed` are the faces in it by track, `hidden` what is obscured. Keys are face indices."""
         assigned = [
-            replace(chosen[index].assigned(index, placement.detection), video=name.rpartition(":")[0])
+            chosen[index].assigned(index, placement.detection, name.rpartition(":")[0])
             for index, placement in sorted(placed.items())
         ]
         assigned += [Assigned(i, face, "", (), "seen only after encoding") for i, face in sorted(hidden.items())]

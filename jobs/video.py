@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from audit.records import EnrolledPicture
+from cfanet.assigned import Chosen
 from cfanet.errors import PictureError
 from cfanet.follow import prolong
 from cfanet.images import Picture, encode
 from cfanet.records import Detection, ImageArray, ImageResult
 from cfanet.subjects import subjects_of
 from cfanet.tracks import FrameFaces, Placement, Sighting, track_faces
-from cfanet.video import Chosen, VideoAnonymizer, by_frame
+from cfanet.video import VideoAnonymizer, by_frame
 from cfanet.video_file import Frame, read_frames, rewrite
 from jobs.codecs.folder import extension_of
 from jobs.codecs.shard import OutputFile, WorkItem

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from audit.second_detector import NoSecondDetector, SecondDetector
-from cfanet.assigned import Assigned, Target
+from cfanet.assigned import Assigned, Chosen, Target
 from cfanet.records import (
     Comparison,
     Detection,
@@ -174,10 +174,9 @@ class FakeAnonymizer:
         status = ImageStatus.OBSCURED if named else ImageStatus.ANONYMIZED
         return ImageResult(name, status, "", result, tuple(records))
 
-    def targets(
-        self, images: Sequence[ImageArray], detections: Sequence[Detection], name: str, index: int
-    ) -> list[tuple[Target, ...]]:
-        return [(Target(90.0, torch.tensor([float(self._key.digest(name, index, 0)[0] // 4)])),)]
+    def choose(self, images: Sequence[ImageArray], detections: Sequence[Detection], name: str, index: int) -> Chosen:
+        shade = torch.tensor([float(self._key.digest(name, index, 0)[0] // 4)])
+        return Chosen(self.seed_id(name, index), (Target(90.0, shade),))
 
     def run_assigned(self, image: ImageArray, name: str, assigned: Sequence[Assigned]) -> ImageResult:
         result, records = image.copy(), []

@@ -1,0 +1,55 @@
+"""One new identity for several pictures of a person: the loop, which has to be content with all of them at once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cfanet.assigned import Target
+from cfanet.face import Face
+from cfanet.loop_checks import LoopChecks, change
+from cfanet.new_faces import NewFaces
+from cfanet.records import ImageArray
+
+
+@dataclass(frozen=True, eq=False)
+class CommonIdentity:
+    """What was found."""
+
+    targets: tuple[Target, ...]  # the identity, and the same further away
+    softened: bool  # its new faces are made of softened looks at the old ones
+
+
+def common_identity(
+    faces: Sequence[Face],
+    images: Sequence[ImageArray],
+    attempts: Iterable[Sequence[tuple[Target, ...]]],
+    made: NewFaces,
+    checks: LoopChecks,
+) -> CommonIdentity | None:
+    """Of the first attempt's candidates that pass in every picture the one that changes the faces least.
+
+    If none passes everywhere in any attempt, the one that passes in most pictures; None if none passes in any. `faces`
+    are prepared. Where too much of one face's structure shows in attempt after attempt, all of them are softened, so
+    that the person looks the same in every picture.
+    """
+    best, most = None, 0
+    for candidates in attempts:
+        softened = made.soften_together(faces)
+        several = list(made.patches([(face, [targets[0].vector for targets in candidates]) for face in faces]))
+        changes = [sum(change(face, new[n]) for face, new in zip(faces, several, strict=True))
+                   for n in range(len(candidates))]  # fmt: skip
+        shown, structured = [True] * len(faces), [True] * len(faces)
+        for n in sorted(range(len(candidates)), key=changes.__getitem__):
+            verdicts = [
+                checks.judge(face, new[n], images[face.picture], moving=True)
+                for face, new in zip(faces, several, strict=True)
+            ]
+            passed = sum(verdict.passed for verdict in verdicts)
+            if passed > most:
+                best, most = CommonIdentity(candidates[n], softened), passed
+            if passed == len(faces):
+                return best
+            shown = [was and not verdict.away for was, verdict in zip(shown, verdicts, strict=True)]
+            structured = [was and verdict.structured for was, verdict in zip(structured, verdicts, strict=True)]
+        for face, always, old in zip(faces, shown, structured, strict=True):
+            face.structured += always and old
+    return best
