@@ -2,12 +2,35 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
 
 from cfanet.assigned import Target
 from cfanet.face import Face
-from cfanet.loop_checks import LoopChecks, change
-from cfanet.new_faces import NewFaces
+from cfanet.loop_checks import Verdict, change
+from cfanet.paste import Patch
 from cfanet.records import ImageArray
+
+
+class Maker(Protocol):
+    """What is needed of `cfanet.new_faces.NewFaces`."""
+
+    def soften_together(self, faces: Sequence[Face]) -> bool:
+        """Whether further new faces of these are made of softened looks."""
+        ...
+
+    def patches(self, wanted: Sequence[tuple[Face, Sequence[Tensor]]]) -> Iterable[list[Patch]]:
+        """For each face its new ones, one for each of its identities."""
+        ...
+
+
+class Judge(Protocol):
+    """What is needed of `cfanet.loop_checks.LoopChecks`."""
+
+    def judge(self, face: Face, patch: Patch, original: ImageArray, moving: bool = False) -> Verdict:
+        """Look at one new face in its picture."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +45,8 @@ def common_identity(
     faces: Sequence[Face],
     images: Sequence[ImageArray],
     attempts: Iterable[Sequence[tuple[Target, ...]]],
-    made: NewFaces,
-    checks: LoopChecks,
+    maker: Maker,
+    checks: Judge,
 ) -> CommonIdentity | None:
     """Of the first attempt's candidates that pass in every picture the one that changes the faces least.
 
@@ -33,8 +56,8 @@ def common_identity(
     """
     best, most = None, 0
     for candidates in attempts:
-        softened = made.soften_together(faces)
-        several = list(made.patches([(face, [targets[0].vector for targets in candidates]) for face in faces]))
+        softened = maker.soften_together(faces)
+        several = list(maker.patches([(face, [targets[0].vector for targets in candidates]) for face in faces]))
         changes = [sum(change(face, new[n]) for face, new in zip(faces, several, strict=True))
                    for n in range(len(candidates))]  # fmt: skip
         shown, structured = [True] * len(faces), [True] * len(faces)

@@ -66,7 +66,8 @@ class LoopSettings(Section):
         4,
         ge=1,
         le=64,
-        description="new faces made at each attempt in pictures; of those that pass, the least changed is taken",
+        description="new faces made at each attempt; of those that pass, the least changed is taken (of a video's track: "
+        "in all frames tried)",
     )
     draws: int = Field(
         16,

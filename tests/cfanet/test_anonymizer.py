@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cfanet.anonymizer import Anonymizer, Parts
-from cfanet.assigned import Assigned
+from cfanet.assigned import Assigned, Chosen
 from cfanet.config import AnonymizeSettings
 from cfanet.identity import IDENTITY_BRANCH, IdentityBranch
 from cfanet.networks.generator import Generator
@@ -181,6 +181,25 @@ def test_a_face_whose_structure_stays_is_made_of_a_softened_look_at_it(monkeypat
 
 
 @pytest.mark.usefixtures("carrying")
+def test_an_identity_for_pictures_that_show_structure_is_made_of_softened_looks_in_every_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cfanet.loop_checks.clearly_changed", lambda *_: True)
+    settings = {"angle_deg": 0.0, "loop": {"angle_step_deg": 0.0, "soften_after": 2}}
+    images = [noise(120, 200, seed) for seed in (0, 1)]
+    chosen = build(settings, {"fake": FakeRecognizer([1.0, 0.0])}).choose(images, FACES[:1] * 2, "film", 0)
+    assert chosen.softened and chosen.targets
+
+    def frame(chosen: Chosen) -> FaceRecord:
+        anonymizer = build(settings, {"fake": FakeRecognizer([0.0])})
+        return anonymizer.run_assigned(images[1], "film:1", [chosen.assigned(0, FACES[0])]).faces[0]
+
+    face = frame(chosen)
+    assert (face.decision, face.attempts, face.detail) == (FaceDecision.REPLACED, 1, "made of a softened look")
+    assert frame(replace(chosen, softened=False)).decision == FaceDecision.OBSCURED, "by the first attempt's look"
+
+
+@pytest.mark.usefixtures("carrying")
 def test_a_face_that_the_last_look_would_call_unchanged_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     flat = np.full((120, 200, 3), 90, np.uint8)  # shows no structure, and nothing is lost by resampling it
     assert _still(flat) == FaceDecision.OBSCURED
@@ -283,12 +302,13 @@ def test_a_face_that_the_border_cuts_is_obscured_and_never_tried(cut_off: float,
 
 def test_an_identity_that_was_chosen_is_not_given_to_a_face_that_the_border_cuts() -> None:
     anonymizer, image, cut = build(), noise(120, 200), face_at(0, 60, 40)
-    targets = anonymizer.targets([image], FACES[:1], "film", 0)[0]
+    targets = anonymizer.choose([image], FACES[:1], "film", 0).targets
     faces = [Assigned(0, FACES[1], "", targets), Assigned(1, cut, "", targets)]
     whole, half = anonymizer.run_assigned(image, "film", faces).faces
     assert whole.decision == FaceDecision.REPLACED
     assert (half.decision, half.attempts) == (FaceDecision.OBSCURED, 0)
-    assert anonymizer.targets([image], [cut], "film", 1) == []
+    refused = anonymizer.choose([image], [cut], "film", 1)
+    assert (refused.targets, refused.refusal) == ((), "too much of it outside the picture to be judged")
 
 
 def test_landmarks_are_kept_in_pictures_and_in_frames() -> None:
@@ -299,7 +319,7 @@ def test_landmarks_are_kept_in_pictures_and_in_frames() -> None:
         return anonymizer.run([image], ["a"])[0].image
 
     def frame(anonymizer: Anonymizer) -> ImageArray | None:
-        targets = anonymizer.targets([image], FACES[:1], "film", 0)[0]
+        targets = anonymizer.choose([image], FACES[:1], "film", 0).targets
         return anonymizer.run_assigned(image, "film", [Assigned(0, FACES[0], "", targets)]).image
 
     assert not np.array_equal(picture(kept), picture(left))

@@ -80,10 +80,13 @@ def test_with_a_crowd_the_direction_that_leads_furthest_from_everybody_is_taken(
 def test_a_direction_of_several_angles_is_chosen_once() -> None:
     people = _people(200)
     policy = among(people, 8)
-    both = directions(Z, policy, [60.0, 100.0, 140.0], rng)
-    assert [[target.angle_deg for target in targets] for targets in both] == [[60, 100, 140], [100, 140], [140]]
-    for n, targets in enumerate(both):
-        assert torch.allclose(targets[0].vector, propose(Z, policy, targets[0].angle_deg, rng(n)), atol=1e-6)
+    attempts = list(directions(Z, policy, [60.0, 100.0, 140.0], 2, rng))
+    assert [[target.angle_deg for target in one[0]] for one in attempts] == [[60, 100, 140], [100, 140], [140]]
+    for n, (targets, second) in enumerate(attempts):
+        drawn = rng(n)
+        for one in (targets, second):
+            assert torch.allclose(one[0].vector, propose(Z, policy, one[0].angle_deg, drawn), atol=1e-6)
+        assert not torch.allclose(targets[0].vector, second[0].vector, atol=0.1)
         turned = [angle_rad(targets[0].vector.double(), target.vector.double()) for target in targets]
         expected = [math.radians(target.angle_deg - targets[0].angle_deg) for target in targets]
         assert [float(angle) for angle in turned] == pytest.approx(expected, abs=1e-5)

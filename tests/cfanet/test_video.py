@@ -1,17 +1,19 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from cfanet.anonymizer import Anonymizer, Parts
-from cfanet.assigned import Assigned, Target
+from cfanet.assigned import Assigned, Chosen, Target
+from cfanet.boxes import share_inside
 from cfanet.config import AnonymizeSettings, LoopSettings, VideoSettings
 from cfanet.identity import IDENTITY_BRANCH, IdentityBranch
 from cfanet.records import Detection, FaceDecision, FaceRecord, ImageArray, ImageResult, ImageStatus
 from cfanet.seeds import SeedKey
 from cfanet.tracks import Placement, Track
-from cfanet.video import Chosen, VideoAnonymizer, by_frame
+from cfanet.video import VideoAnonymizer, by_frame
 from cfanet.video_file import Frame
 from tests.cfanet.tiny import FakeDetector, face_at, noise, tiny_generator
 
@@ -32,29 +34,22 @@ def clip(count: int) -> list[Frame]:
 
 
 class FakeAnonymizer:
-    """Three identities; the number of an identity passes on the pictures that it was told."""
+    """Chooses an identity for whatever it is shown."""
 
-    def __init__(self, passes: dict[int, set[int]]) -> None:
-        self._passes = passes  # identity -> first pixels of the windows it passes on; anything where it is not named
-        self.asked: list[ImageArray] = []
+    def __init__(self) -> None:
+        self.asked: dict[int, list[tuple[ImageArray, Detection]]] = {}  # by track
 
-    def targets(
-        self, images: Sequence[ImageArray], detections: Sequence[Detection], name: str, index: int
-    ) -> list[tuple[Target, ...]]:
-        self.asked = list(images)
-        return [(Target(120.0, torch.tensor([float(n)])),) for n in range(3)]
+    def choose(self, images: Sequence[ImageArray], detections: Sequence[Detection], name: str, index: int) -> Chosen:
+        self.asked[index] = list(zip(images, detections, strict=True))
+        return Chosen(self.seed_id(name, index), (Target(120.0, torch.zeros(1)),))
 
     def run_assigned(self, image: ImageArray, name: str, assigned: Sequence[Assigned]) -> ImageResult:
         records = []
         for one in assigned:
-            number = int(one.targets[0].vector) if one.targets else -1
-            position = next((n for n, asked in enumerate(self.asked) if asked is image), -1)
-            passed = number >= 0 and position in self._passes.get(number, {position})
-            decision = FaceDecision.REPLACED if passed else FaceDecision.OBSCURED
+            decision = FaceDecision.REPLACED if one.targets else FaceDecision.OBSCURED
+            box, seed_id = one.detection.box, one.seed_id
             records.append(
-                FaceRecord(
-                    one.index, one.detection.box, "", 0.0, "cfa", decision, 1, None, None, one.seed_id, (), one.refusal
-                )
+                FaceRecord(one.index, box, "", 0.0, "cfa", decision, 1, None, None, seed_id, (), one.refusal)
             )
         return ImageResult(name, ImageStatus.ANONYMIZED, "", image, tuple(records))
 
@@ -62,54 +57,55 @@ class FakeAnonymizer:
         return f"{name}/{index}"
 
 
-def identity(chosen: Chosen) -> float:
-    return float(chosen.targets[0].vector)
-
-
-def test_the_first_identity_that_passes_on_every_sample_is_chosen() -> None:
-    fake = FakeAnonymizer({0: {0, 1}, 1: {0, 1, 2, 3}})
+def test_an_identity_is_tried_on_some_of_the_sightings() -> None:
+    fake = FakeAnonymizer()
     places = dict.fromkeys(range(30), (60.0, 50.0))
     settings = SETTINGS.model_copy(update={"video": VideoSettings(samples=4)})
     chosen = VideoAnonymizer(fake, settings).choose("clip", [track(0, places)], OWN, clip(30))
-    assert len(fake.asked) == 4 and identity(chosen[0]) == 1.0 and chosen[0].seed_id == "clip/0"
+    assert len(fake.asked[0]) == 4 and chosen[0].seed_id == "clip/0" and chosen[0].targets
 
 
 def test_tracks_of_one_person_are_tried_together_and_share_an_identity() -> None:
-    fake = FakeAnonymizer({})
+    fake = FakeAnonymizer()
     one, two, other = (track(n, dict.fromkeys(range(10 * n, 10 * n + 10), (60.0, 50.0))) for n in range(3))
     chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [one, two, other], {0: 0, 1: 0, 2: 2}, clip(30))
     assert chosen[0] is chosen[1] and chosen[0].seed_id == "clip/0" and chosen[2].seed_id == "clip/2"
 
 
-def test_where_none_passes_everywhere_the_one_that_passes_most_is_chosen() -> None:
-    fake = FakeAnonymizer({0: {0}, 1: {0, 1, 2}, 2: set()})
-    chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [track(0, dict.fromkeys(range(8), (60, 50)))], OWN, clip(8))
-    assert identity(chosen[0]) == 1.0
-
-
-def test_a_track_for_which_nothing_passes_is_obscured_in_every_frame() -> None:
-    fake = FakeAnonymizer({0: set(), 1: set(), 2: set()})
-    chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [track(0, {0: (60, 50), 1: (60, 50)})], OWN, clip(2))
-    assert not chosen[0].targets and chosen[0].refusal
-
-
 def test_a_track_that_is_mostly_too_small_is_not_tried() -> None:
-    video = VideoAnonymizer(FakeAnonymizer({}), AnonymizeSettings(min_replace_px=32.0))
+    video = VideoAnonymizer(FakeAnonymizer(), AnonymizeSettings(min_replace_px=32.0))
     chosen = video.choose("clip", [track(0, {0: (60, 50)}, width=20), track(1, {0: (60, 50)}, width=40)], OWN, clip(1))
     assert chosen[0].refusal == "too small to be judged" and chosen[1].targets
 
 
 def test_identities_are_tried_on_windows_of_sightings_only() -> None:
-    fake = FakeAnonymizer({})
+    fake = FakeAnonymizer()
     VideoAnonymizer(fake, SETTINGS).choose(
         "clip", [track(0, dict.fromkeys(range(5), (20, 50)), unseen=(0, 4))], OWN, clip(5)
     )
-    assert len(fake.asked) == 3
-    assert all(image.shape[0] <= 100 and image.shape[1] < 140 for image in fake.asked)
+    assert len(fake.asked[0]) == 3
+    assert all(image.shape[0] <= 100 and image.shape[1] < 140 for image, _ in fake.asked[0])
+
+
+def test_identities_are_tried_only_where_the_face_can_be_judged() -> None:
+    fake, places = FakeAnonymizer(), {n: (60.0 - 20 * n, 50.0) for n in range(4)}  # walks out at the left
+    one, small = track(0, places), Placement(4, face_at(60, 50, 6.0), True)
+    chosen = VideoAnonymizer(fake, SETTINGS).choose(
+        "clip", [replace(one, placements=(*one.placements, small))], OWN, clip(5)
+    )
+    assert chosen[0].targets and len(fake.asked[0]) == 3
+    assert all(share_inside(face.box, *image.shape[:2]) >= 0.6 for image, face in fake.asked[0])
+
+
+def test_a_track_that_is_nowhere_seen_enough_is_obscured_and_says_why() -> None:
+    fake = FakeAnonymizer()
+    chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [track(0, {0: (0, 50), 1: (1, 50)})], OWN, clip(2))
+    assert not fake.asked and not chosen[0].targets
+    assert chosen[0].refusal == "too much of it outside the picture to be judged" and chosen[0].seed_id == "clip/0"
 
 
 def test_filled_frames_and_hidden_faces_say_so_in_their_records() -> None:
-    fake = FakeAnonymizer({})
+    fake = FakeAnonymizer()
     one = track(0, {0: (60, 50), 1: (61, 50)}, unseen=(1,))
     video = VideoAnonymizer(fake, SETTINGS)
     chosen = video.choose("clip", [one], OWN, clip(2))
