@@ -60,7 +60,7 @@ def common_identity(
         several = list(maker.patches([(face, [targets[0].vector for targets in candidates]) for face in faces]))
         changes = [sum(change(face, new[n]) for face, new in zip(faces, several, strict=True))
                    for n in range(len(candidates))]  # fmt: skip
-        shown, structured = [True] * len(faces), [True] * len(faces)
+        structured = [True] * len(faces)
         for n in sorted(range(len(candidates)), key=changes.__getitem__):
             verdicts = [
                 checks.judge(face, new[n], images[face.picture], moving=True)
@@ -71,8 +71,7 @@ def common_identity(
                 best, most = CommonIdentity(candidates[n], softened), passed
             if passed == len(faces):
                 return best
-            shown = [was and not verdict.away for was, verdict in zip(shown, verdicts, strict=True)]
             structured = [was and verdict.structured for was, verdict in zip(structured, verdicts, strict=True)]
-        for face, always, old in zip(faces, shown, structured, strict=True):
-            face.structured += always and old
+        for face, always in zip(faces, structured, strict=True):
+            face.structured += always
     return best

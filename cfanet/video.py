@@ -116,12 +116,12 @@ def _people(tracks: Sequence[Track], subjects: Mapping[int, int]) -> list[Track]
 
 
 def _samples(tracks: Sequence[Track], count: int) -> dict[int, dict[int, Placement]]:
-    """Of every track up to `count` sightings, evenly spread from the first to the last; as `by_frame`."""
+    """Of every track up to `count` placements, evenly spread from the first to the last; as `by_frame`."""
 
     def thinned(track: Track) -> Iterator[Placement]:
-        seen = [placement for placement in track.placements if placement.seen]
-        for position in sorted({round(p) for p in np.linspace(0, len(seen) - 1, min(count, len(seen)))}):
-            yield seen[position]
+        length = len(track.placements)
+        for position in sorted({round(p) for p in np.linspace(0, length - 1, min(count, length))}):
+            yield track.placements[position]
 
     return by_frame(replace(track, placements=tuple(thinned(track))) for track in tracks)
 
