@@ -66,8 +66,7 @@ class LoopSettings(Section):
         4,
         ge=1,
         le=64,
-        description="new faces made at each attempt; of those that pass, the least changed is taken (of a video's track: "
-        "in all frames tried)",
+        description="new faces made at each attempt; of those that pass, the least changed is taken",
     )
     draws: int = Field(
         16,
