@@ -70,8 +70,11 @@ class VideoAnonymizer:
             if side >= self._settings.min_replace_px
             and share_inside(placement.detection.box, height, width) >= self._settings.min_replace_inside
         ]
-        refusal = "" if able else "too much of it outside the picture to be judged"
-        return replace(person, placements=tuple(able)), refusal
+        if not able:
+            return person, "too much of it outside the picture to be judged"
+        if max(placement.detection.score for placement in able) < self._settings.min_replace_score:
+            return person, "too uncertain to be judged"
+        return replace(person, placements=tuple(able)), ""
 
     def render(
         self,

@@ -97,6 +97,17 @@ def test_identities_are_tried_only_where_the_face_can_be_judged() -> None:
     assert all(share_inside(face.box, *image.shape[:2]) >= 0.6 for image, face in fake.asked[0])
 
 
+@pytest.mark.parametrize("surest", [0.985, 0.995])
+def test_a_track_of_which_no_sighting_is_sure_is_obscured_and_says_why(surest: float) -> None:
+    fake, doubtful = FakeAnonymizer(), track(0, {0: (60, 50), 1: (60, 50)}).placements
+    scores = (0.6, surest)
+    one = Track(0, tuple(replace(p, detection=replace(p.detection, score=score))
+                         for p, score in zip(doubtful, scores, strict=True)))  # fmt: skip
+    chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [one], OWN, clip(2))
+    assert (chosen[0].refusal == "too uncertain to be judged") == (surest < SETTINGS.min_replace_score)
+    assert len(fake.asked.get(0, ())) == (2 if surest > SETTINGS.min_replace_score else 0)
+
+
 def test_a_track_that_is_nowhere_seen_enough_is_obscured_and_says_why() -> None:
     fake = FakeAnonymizer()
     chosen = VideoAnonymizer(fake, SETTINGS).choose("clip", [track(0, {0: (0, 50), 1: (1, 50)})], OWN, clip(2))
