@@ -150,8 +150,8 @@ class AnonymizeSettings(Section):
         0.99,
         ge=0.0,
         le=1.0,
-        description="faces that the detector is less sure of, in videos in every frame, are obscured: their landmarks are "
-        "too poor to judge whether a new one passes",
+        description="faces that the detector is less sure of, in videos in every frame, are obscured: their landmarks "
+        "are too poor to judge whether a new one passes",
     )
     min_replace_inside: float = Field(
         0.6,
