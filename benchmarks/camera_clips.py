@@ -1,6 +1,6 @@
 """Clips of a camera over the pictures of a shard, to release and to evaluate: in every second one people walk out.
 
-    python -m benchmarks.camera_clips SHARD.tar FILMS [--every 40] [--first 8]
+    python -m benchmarks.camera_clips SHARD.tar FILMS [--every 40] [--first 8] [--only pan]
     cfanet release FILMS RELEASED
     cfanet evaluate video FILMS --released RELEASED --out RESULTS
 
@@ -31,13 +31,14 @@ def main() -> None:
     parser.add_argument("films", type=Path, help="folder for the clips")
     parser.add_argument("--every", type=int, default=40, help="take one picture of so many")
     parser.add_argument("--first", type=int, default=8, help="number of the first")
+    parser.add_argument("--only", choices=("pan", "leave"), help="clips of one kind only, not in turn")
     options = parser.parse_args()
     pictures = islice(tar_pictures(options.source), options.first, None, options.every)
     count = 0
     for count, (_, image) in enumerate(pictures, 1):
         number = count - 1
         side = 1 if number % 4 < 2 else -1
-        if number % 2:
+        if (options.only or ("pan", "leave")[number % 2]) == "leave":
             write_clip(options.films / f"leave{number:03d}.mp4", leave(image, (125, 120), 6.5 * side))
         else:
             write_clip(options.films / f"pan{number:03d}.mp4", pan(image, (125 - 4 * side, 120), (side, 0.5), _FRAMES))

@@ -131,8 +131,8 @@ class Anonymizer:
     def choose(self, images: Sequence[ImageArray], detections: Sequence[Detection], name: str, index: int) -> Chosen:
         """One new identity for a person of whom several (H, W, 3) uint8 RGB pictures are given, with one face each.
 
-        Its origin is the mean of the person's identity vectors. It is the first that passes in every picture, or else
-        the one that passes in most.
+        Its origin is the mean of the person's identity vectors. Of the first attempt's identities that pass in every
+        picture it is the one that changes them least; where none ever does, one that passes in most.
         """
         seed_id = self.seed_id(name, index)
         if self._settings.method != "cfa":
