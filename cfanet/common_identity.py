@@ -16,10 +16,6 @@ from cfanet.records import ImageArray
 class Maker(Protocol):
     """What is needed of `cfanet.new_faces.NewFaces`."""
 
-    def soften_together(self, faces: Sequence[Face]) -> bool:
-        """Whether further new faces of these are made of softened looks."""
-        ...
-
     def patches(self, wanted: Sequence[tuple[Face, Sequence[Tensor]]]) -> Iterable[list[Patch]]:
         """For each face its new ones, one for each of its identities."""
         ...
@@ -48,30 +44,33 @@ def common_identity(
     maker: Maker,
     checks: Judge,
 ) -> CommonIdentity | None:
-    """Of the first attempt's candidates that pass in every picture the one that changes the faces least.
+    """Of the first attempt's candidates that pass in every picture the one that changes a face least.
 
     If none passes everywhere in any attempt, the one that passes in most pictures; None if none passes in any. `faces`
-    are prepared. Where too much of one face's structure shows in attempt after attempt, all of them are softened, so
-    that the person looks the same in every picture.
+    are prepared. All candidates are tried on one face, another one at each attempt, and on the others those that pass
+    there. Attempts of which every candidate shows the structure of some face count with all of them: what follows is
+    then made of softened looks, so that the person looks the same in every picture.
     """
     best, most = None, 0
-    for candidates in attempts:
-        softened = maker.soften_together(faces)
-        several = list(maker.patches([(face, [targets[0].vector for targets in candidates]) for face in faces]))
-        changes = [sum(change(face, new[n]) for face, new in zip(faces, several, strict=True))
-                   for n in range(len(candidates))]  # fmt: skip
-        structured = [True] * len(faces)
-        for n in sorted(range(len(candidates)), key=changes.__getitem__):
-            verdicts = [
-                checks.judge(face, new[n], images[face.picture], moving=True)
-                for face, new in zip(faces, several, strict=True)
-            ]
+    for number, candidates in enumerate(attempts):
+        first = faces[(len(faces) // 2 + number) % len(faces)]
+        others = [face for face in faces if face is not first]
+        (tried,) = maker.patches([(first, [targets[0].vector for targets in candidates])])
+        structured = True
+        for patch, targets in sorted(zip(tried, candidates, strict=True), key=lambda entry: change(first, entry[0])):
+            verdicts = [checks.judge(first, patch, images[first.picture], moving=True)]
+            if verdicts[0].passed:
+                made = maker.patches([(face, [targets[0].vector]) for face in others])
+                verdicts += [
+                    checks.judge(face, new, images[face.picture], moving=True)
+                    for face, (new,) in zip(others, made, strict=True)
+                ]
             passed = sum(verdict.passed for verdict in verdicts)
             if passed > most:
-                best, most = CommonIdentity(candidates[n], softened), passed
+                best, most = CommonIdentity(targets, softened=first.softened is not None), passed
             if passed == len(faces):
                 return best
-            structured = [was and verdict.structured for was, verdict in zip(structured, verdicts, strict=True)]
-        for face, always in zip(faces, structured, strict=True):
-            face.structured += always
+            structured = structured and any(verdict.structured for verdict in verdicts)
+        for face in faces:
+            face.structured += structured
     return best

@@ -56,13 +56,6 @@ class NewFaces:
             for face, row in zip(batch, restored.float().cpu(), strict=False):
                 face.restored = row[None]
 
-    def soften_together(self, faces: Sequence[Face]) -> bool:
-        """Whether further new faces of these are made of softened looks: of all of them, as soon as of one."""
-        softened = any(face.structured >= self._soften_after for face in faces)
-        for face in faces:
-            face.structured = self._soften_after if softened else face.structured
-        return softened
-
     def patches(self, wanted: Sequence[tuple[Face, Sequence[Tensor]]]) -> Iterator[list[Patch]]:
         """For each face its new ones, one for each of its identities (d,) unit-norm."""
         crops = self._decode([(face, vector) for face, vectors in wanted for vector in vectors])
