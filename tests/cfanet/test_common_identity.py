@@ -47,7 +47,9 @@ class FakeChecks:
 def common(attempts: Sequence[Sequence[int]], checks: FakeChecks) -> CommonIdentity | None:
     faces = [Face(n, 0, face_at(20, 20, 20), "", crop=torch.zeros(1, 3, 4, 4)) for n in range(3)]
     identities = [[(Target(90.0, torch.tensor(float(number))),) for number in several] for several in attempts]
-    return common_identity(faces, IMAGES, identities, FakeMaker(), checks)
+    found = common_identity(faces, IMAGES, identities, FakeMaker(), checks)
+    assert len({face.structured for face in faces}) == 1, "they are softened together"
+    return found
 
 
 def number(found: CommonIdentity | None) -> int:
@@ -60,7 +62,9 @@ def everywhere(numbers: Sequence[int], verdict: Verdict) -> dict[tuple[int, int]
 
 
 def test_of_those_that_pass_in_every_picture_the_one_that_changes_least_is_taken() -> None:
-    assert number(common([[3, 1, 2], [0]], FakeChecks({(1, 2): SHOWN}))) == 2
+    checks = FakeChecks({(1, 2): SHOWN})
+    assert number(common([[3, 1, 2], [0]], checks)) == 2
+    assert {number for number, _ in checks.asked} == {1, 2}, "no more is looked at than must be"
 
 
 def test_what_fails_in_one_picture_is_not_tried_in_others() -> None:
