@@ -132,7 +132,7 @@ class Anonymizer:
         """One new identity for a person of whom several (H, W, 3) uint8 RGB pictures are given, with one face each.
 
         Its origin is the mean of the person's identity vectors. Of the first attempt's identities that pass in every
-        picture it is the one that changes them least; where none ever does, one that passes in most.
+        picture it is the one that changes a face least; where none ever does, one that passes in most.
         """
         seed_id = self.seed_id(name, index)
         if self._settings.method != "cfa":
