@@ -47,10 +47,10 @@ def write_clip(
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=muxer) as output:
         output.metadata.update({"title": "Eileen Collins", "location": "+27.59+086.56/"})
-        options = {"crf": "16"} if "264" in codec else {"b": "2M"}
+        options = {"crf": "16", "x264-params": "cpu-independent=1"} if "264" in codec else {"b": "2M"}
         stream = cast("av.VideoStream", output.add_stream(codec, rate=25, options=options))
         stream.height, stream.width = frames[0].shape[:2]
-        stream.codec_context.thread_count = 1  # with more the same frames do not always give the same bytes
+        stream.codec_context.thread_count = 1  # the same frames give the same bytes
         stream.pix_fmt, stream.time_base, stream.codec_context.time_base = "yuv420p", base, base
         prepare(output, stream)
         if sound:
