@@ -13,6 +13,7 @@ _UNCHANGED_MOVING = 4.0  # the same in frames of videos, which encoders change m
 _SURELY_COVERED = 0.75
 _SURELY = 2.0  # times as much
 _CLEARLY = 1.25  # times as much, of a new face: the last look finds its box a little elsewhere
+_CLEARLY_MOVING = 1.1  # the same in frames: what encoders change comes on top
 
 
 def unchanged_faces(
@@ -43,11 +44,15 @@ def unchanged_faces(
 
 def clearly_changed(original: ImageArray, candidate: ImageArray, box: Box, moving: bool = False) -> bool:
     """Whether the last look will see that the face in `box` was replaced; (H, W, 3) uint8 RGB both."""
-    return bool(_Change(original, candidate).of(np.array([box]))[0] >= _CLEARLY * _limit(moving))
+    return bool(_Change(original, candidate).of(np.array([box]))[0] >= _clearly(moving) * _limit(moving))
 
 
 def _limit(moving: bool) -> float:
     return _UNCHANGED_MOVING if moving else _UNCHANGED
+
+
+def _clearly(moving: bool) -> float:
+    return _CLEARLY_MOVING if moving else _CLEARLY
 
 
 class _Change:

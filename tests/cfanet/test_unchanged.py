@@ -95,3 +95,14 @@ def test_a_new_face_must_differ_by_more_than_the_last_look_asks_for(moving: bool
         candidate[20:60, 20:60] += np.uint8(levels)
         assert clearly_changed(original, candidate, box, moving) is (levels >= clear_from)
         assert bool(unchanged_faces(detector, original, candidate, [box], moving)) is (levels < clear_from)
+
+
+@pytest.mark.parametrize(("moving", "enough"), [(False, 4.0), (True, 4.4)])
+def test_how_much_more_it_must_differ_is_less_where_an_encoder_adds_to_it(moving: bool, enough: float) -> None:
+    original, box = np.full((60, 60, 3), 120, np.uint8), (10.0, 10.0, 50.0, 50.0)
+    for share in (-0.05, 0.05):
+        candidate = original.copy()
+        candidate[10:50, 10:50] += np.uint8(3)
+        more = round((enough + share - 3) * 20)  # rows of 40, two grey levels more
+        candidate[10 : 10 + more, 10:50] += np.uint8(2)
+        assert clearly_changed(original, candidate, box, moving) is (share > 0)
