@@ -150,7 +150,7 @@ class AnonymizeSettings(Section):
         0.99,
         ge=0.0,
         le=1.0,
-        description="faces that the detector is less sure of, in videos in every frame, are obscured: their landmarks "
+        description="faces that the detector is less sure of, in videos in most frames, are obscured: their landmarks "
         "are too poor to judge whether a new one passes",
     )
     min_replace_inside: float = Field(

@@ -72,7 +72,7 @@ class VideoAnonymizer:
         ]
         if not able:
             return person, "too much of it outside the picture to be judged"
-        if max(placement.detection.score for placement in able) < self._settings.min_replace_score:
+        if np.median([placement.detection.score for placement in able]) < self._settings.min_replace_score:
             return person, "too uncertain to be judged"
         return replace(person, placements=tuple(able)), ""
 
