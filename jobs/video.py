@@ -36,7 +36,9 @@ from jobs.timing import Stopwatch
 from jobs.tools import PictureAnonymizer
 from jobs.worker import JobContext
 
-_PASSES = 3  # the second adds faces that were seen only in the encoded video; the third obscures those still seen
+# The second pass adds faces that were seen only in the encoded video, the others obscure those still seen. What is
+# covered in one frame is encoded anew in those that follow, where a detector may see something else.
+_PASSES = 8
 _COPY_BYTES = 1 << 20
 Faces = dict[int, list[Detection]]  # by frame
 

@@ -1,13 +1,15 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from cfanet.records import ImageArray
+from cfanet.records import Detection, ImageArray
 from cfanet.video_file import Frame, read_frames
 from jobs.anonymize import AnonymizeWorker
+from jobs.codecs.shard import WorkItem
 from jobs.config import ReleaseConfig
 from jobs.ledger import read_ledger
 from jobs.manifest import read_manifest
@@ -15,6 +17,7 @@ from jobs.progress import Progress
 from jobs.quarantine import read_quarantine
 from jobs.release import Outcome, anonymize, release
 from jobs.storage import open_storage
+from jobs.video import _PASSES, VideoRelease
 from tests.cfanet.clips import UNEVEN_S, pan, sound_of, write_clip
 from tests.cfanet.portraits import eileen_collins
 from tests.jobs.fakes import FACE, HIDDEN, POISON, FakeTools, folder_digest, picture
@@ -104,6 +107,34 @@ def test_a_face_seen_only_in_what_was_written_is_added(
     assert outcome.verdict is not None and outcome.verdict.passed, outcome.verdict.reasons
     frames = read(tmp_path / "released" / "clip.mp4")
     assert len(frames) == 3 and all(replaced(frame, 1) for frame in frames)
+
+
+@pytest.mark.parametrize("times", [_PASSES - 1, _PASSES])
+def test_faces_that_come_up_one_after_the_other_are_obscured_as_long_as_it_may_take(
+    source: Path, tmp_path: Path, make_config: Make, quiet: Progress, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    write_clip(source / "clip.mp4", shown(*[[40]] * (_PASSES + 2)))
+    write_clip(source / "other.mp4", shown([], []))
+    points = np.array([[96, 24], [104, 24], [100, 30], [97, 35], [103, 35]], np.float32)
+    check, seen = VideoRelease._check, Detection((88, 16, 112, 40), 0.9, points)
+    passes: list[int] = []
+
+    def sees_another(self: VideoRelease, item: WorkItem, enrolled: Any, attempt: Any, draft: Any) -> None:
+        check(self, item, enrolled, attempt, draft)
+        if item.shard == "clip.mp4":
+            passes.append(len(passes))
+            attempt.left = {len(passes): [seen]} if len(passes) <= times else {}
+
+    monkeypatch.setattr(VideoRelease, "_check", sees_another)
+    outcome = run(make_config(run__max_withheld=0.5), quiet)
+    assert len(passes) == _PASSES
+    if times == _PASSES:
+        assert outcome.run.withheld_shards == ["clip.mp4"]
+        assert read_quarantine(open_storage(str(tmp_path / "released")), "clip.mp4")[0].reason == "face_left"
+        return
+    entries = read_ledger(open_storage(str(tmp_path / "released")), "clip.mp4")
+    hidden = [n for n, e in enumerate(entries) if any(f.detail == "seen only after encoding" for f in e.picture.faces)]
+    assert hidden == list(range(2, _PASSES)), "in the frames in which they came up after the first"
 
 
 def test_a_damaged_video_is_withheld_whole_and_the_others_are_released(
