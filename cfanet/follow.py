@@ -5,7 +5,7 @@ next such a face keeps its pixels, wherever it moves, so they are looked for: ea
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -28,7 +28,8 @@ _SIDE = 32  # pixels across a patch when it is compared
 _AROUND = 0.1  # of the box, on each side: what belongs to a patch
 _REACH = 0.5  # of the box: how far a face moves from one frame to the next
 _SAME_PIXELS = 0.5  # correlation from which a patch is found again; unrelated pictures reach 0.46
-_FLAT = 2.0  # grey levels: a patch with less contrast says nothing, and the face counts as still there
+_SAME_IN_ANOTHER_SCENE = 0.8  # the same where another scene seems to begin: faces in one place are alike to 0.7
+_FLAT = 2.0  # grey levels: a patch with less contrast says nothing, and the face counts as still there in its scene
 _INSIDE = 0.2  # share of the box from which a face counts as in the picture
 _BUFFER_BYTES = 128 * 2**20  # of earlier frames, kept for tracks that have yet to begin
 
@@ -52,10 +53,13 @@ class _Trail:
     found: list[Placement]  # grows
 
 
-def prolong(tracks: Sequence[Track], frames: Iterable[Frame], settings: VideoSettings) -> list[Track]:
+def prolong(
+    tracks: Sequence[Track], frames: Iterable[Frame], settings: VideoSettings, scenes: Collection[int] = ()
+) -> list[Track]:
     """The tracks with the frames before and after them in which their faces still are, up to `lead_s` each.
 
-    `frames` are all frames, in order; `lead_s` of them, grey, are in memory at a time.
+    `frames` are all frames, in order; `lead_s` of them, grey, are in memory at a time. `scenes` are those that seem to
+    begin another scene (`scene_starts`): over these goes on only what is hardly changed.
     """
     seen: Seen = defaultdict(dict)
     starting: dict[int, list[Track]] = defaultdict(list)
@@ -71,11 +75,11 @@ def prolong(tracks: Sequence[Track], frames: Iterable[Frame], settings: VideoSet
     going: list[_Trail] = []
     for frame in frames:
         now = _Grey(frame.number, frame.time_s, np.asarray(Image.fromarray(frame.pixels).convert("L")))
-        going = [trail for trail in going if _follow(trail, earlier[-1], now, seen, settings.lead_s)]
+        going = [trail for trail in going if _follow(trail, (earlier[-1], now), seen, settings.lead_s, scenes)]
         for track in starting[frame.number]:
             back, beside = _Trail(track.index, now.time_s, track.placements[0].detection, added[track.index]), now
             for before in reversed(earlier):
-                if not _follow(back, beside, before, seen, settings.lead_s):
+                if not _follow(back, (beside, before), seen, settings.lead_s, scenes):
                     break
                 beside = before
         for track in ending[frame.number]:
@@ -96,11 +100,12 @@ def _sorted(one: Sequence[Placement], two: Sequence[Placement]) -> tuple[Placeme
     return tuple(sorted((*one, *two), key=lambda placement: placement.frame))
 
 
-def _follow(trail: _Trail, here: _Grey, there: _Grey, seen: Seen, lead_s: float) -> bool:
+def _follow(trail: _Trail, frames: tuple[_Grey, _Grey], seen: Seen, lead_s: float, scenes: Collection[int]) -> bool:
     """Look for the face of a trail in the next frame beyond; False when it is not there any more, or for too long."""
+    here, there = frames
     if abs(there.time_s - trail.since_s) > lead_s + 1e-9:
         return False
-    moved = step(here.pixels, there.pixels, trail.last)
+    moved = step(here.pixels, there.pixels, trail.last, max(here.number, there.number) in scenes)
     if moved is None or share_inside(moved.box, *there.pixels.shape) < _INSIDE:
         return False
     if hidden_by(moved.box, [box for index, box in seen[there.number].items() if index != trail.index]):
@@ -110,7 +115,7 @@ def _follow(trail: _Trail, here: _Grey, there: _Grey, seen: Seen, lead_s: float)
     return True
 
 
-def step(here: Grey, there: Grey, face: Detection) -> Detection | None:
+def step(here: Grey, there: Grey, face: Detection, other_scene: bool = False) -> Detection | None:
     """Where the face of one picture is in the next, or None; (H, W) uint8 grey, of one size."""
     from skimage.feature import match_template  # only videos need it, and it takes two seconds
 
@@ -121,7 +126,7 @@ def step(here: Grey, there: Grey, face: Detection) -> Detection | None:
     size = (_SIDE, max(8, round(_SIDE * height / max(width, 1.0))))
     patch = _cut(here, patch_box, size)
     if patch.std() < _FLAT:
-        return face
+        return None if other_scene else face
     reach_x, reach_y = round(_REACH * size[0]), round(_REACH * size[1])
     per_x, per_y = (width + 2 * margin_x) / size[0], (height + 2 * margin_y) / size[1]
     left, top = patch_box[0] - reach_x * per_x, patch_box[1] - reach_y * per_y
@@ -129,7 +134,7 @@ def step(here: Grey, there: Grey, face: Detection) -> Detection | None:
     around = _cut(there, (left, top, right, bottom), (size[0] + 2 * reach_x, size[1] + 2 * reach_y))
     likeness = match_template(around, patch)
     row, column = np.unravel_index(int(np.argmax(likeness)), likeness.shape)
-    if likeness[row, column] < _SAME_PIXELS:
+    if likeness[row, column] < (_SAME_IN_ANOTHER_SCENE if other_scene else _SAME_PIXELS):
         return None
     shift = np.array([(int(column) - reach_x) * per_x, (int(row) - reach_y) * per_y])
     box = cast(Box, tuple(float(v) for v in np.array(face.box) + np.tile(shift, 2)))

@@ -98,6 +98,15 @@ def track_faces(frames: Sequence[FrameFaces], settings: VideoSettings, same: flo
     ]
 
 
+def scene_starts(frames: Sequence[FrameFaces], tracks: Sequence[Track]) -> frozenset[int]:
+    """Frames that begin another scene: the picture as a whole changes there, and none of its tracks goes on."""
+    return frozenset(
+        cut
+        for cut in _cuts(frames)
+        if not any(track.placements[0].frame < cut <= track.placements[-1].frame for track in tracks)
+    )
+
+
 def _mean_identity(sightings: Sequence[Sighting]) -> Vector | None:
     known = [sighting.identity for sighting in sightings if sighting.identity is not None]
     if not known:

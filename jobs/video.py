@@ -21,7 +21,7 @@ from cfanet.follow import prolong
 from cfanet.images import Picture, encode
 from cfanet.records import Detection, ImageArray, ImageResult
 from cfanet.subjects import subjects_of
-from cfanet.tracks import FrameFaces, Placement, Sighting, track_faces
+from cfanet.tracks import FrameFaces, Placement, Sighting, scene_starts, track_faces
 from cfanet.video import VideoAnonymizer, by_frame
 from cfanet.video_file import Frame, read_frames, rewrite
 from jobs.codecs.folder import extension_of
@@ -105,8 +105,10 @@ class VideoRelease:
         raise PictureError("face_left", f"{count} faces were still seen after encoding")
 
     def _render(self, item: WorkItem, known: list[FrameFaces], attempt: _Attempt, draft: Path) -> None:
-        tracks = track_faces(_with(known, attempt.added), self._settings.video, self._same())
-        tracks = prolong(tracks, self._frames(item), self._settings.video) if tracks else []
+        frames = _with(known, attempt.added)
+        tracks = track_faces(frames, self._settings.video, self._same())
+        if tracks:
+            tracks = prolong(tracks, self._frames(item), self._settings.video, scene_starts(frames, tracks))
         placed = by_frame(tracks)
         subjects = {track.index: track.index for track in tracks}
         if self._settings.identity == "per_subject":

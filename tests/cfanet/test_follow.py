@@ -52,6 +52,30 @@ def test_it_ends_at_a_cut_and_where_something_covers_it() -> None:
         assert numbers(track) == [3, 4, 5]
 
 
+def test_where_another_scene_begins_only_what_is_hardly_changed_goes_on() -> None:
+    other = np.asarray(grace_hopper()[:512, :512]).astype(float)
+    alike = (0.57 * eileen_collins() + 0.43 * other).astype(np.uint8)  # a correlation of 0.5 to 0.8 in its place
+    flash = (0.4 * eileen_collins() + 150).astype(np.uint8)
+
+    def followed(beyond: ImageArray, scenes: set[int]) -> list[int]:
+        before, after = [eileen_collins()] * 3, [beyond] * 3
+        (track,) = prolong([seen(1)], clip(before + after), VideoSettings(), scenes)
+        (back,) = prolong([seen(4)], clip(after + before), VideoSettings(), scenes)
+        assert numbers(back) == sorted(5 - number for number in numbers(track)), "the same in both directions"
+        return numbers(track)
+
+    assert followed(alike, set()) == followed(alike, {1, 2, 4, 5}) == [0, 1, 2, 3, 4, 5]
+    assert followed(alike, {3}) == [0, 1, 2]
+    assert followed(flash, {3}) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_flat_face_is_taken_to_be_still_there_in_its_scene_only() -> None:
+    plain = np.full((512, 512, 3), 90, np.uint8)
+    for scenes, expected in ((set[int](), 6), ({3}, 3)):
+        (track,) = prolong([seen(1)], clip([plain] * 6), VideoSettings(), scenes)
+        assert len(numbers(track)) == expected
+
+
 def test_it_ends_where_the_face_leaves_the_picture_and_where_another_is_seen() -> None:
     plain = np.full((240, 520, 3), 90, np.uint8)
     pictures = []

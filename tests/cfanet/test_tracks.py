@@ -5,7 +5,7 @@ import pytest
 
 from cfanet.boxes import iou
 from cfanet.config import VideoSettings
-from cfanet.tracks import FrameFaces, Sighting, Track, Vector, smooth, track_faces
+from cfanet.tracks import FrameFaces, Sighting, Track, Vector, scene_starts, smooth, track_faces
 from tests.cfanet.tiny import face_at
 
 SETTINGS = VideoSettings()
@@ -147,3 +147,14 @@ def test_smoothing_removes_jitter_and_does_not_lag() -> None:
     along = (error * direction).sum(1) / np.linalg.norm(direction, axis=1)
     assert abs(along.mean()) < 0.1  # a filter that only looks back by 80 ms would lag 8 pixels or more
     assert np.allclose(smooth(times, truth[:, :1], 0.08), truth[:, :1], atol=1e-6)
+
+
+def test_another_scene_begins_where_the_picture_changes_and_no_face_goes_on() -> None:
+    anna, berta, gone = [(100.0, 100.0, ANNA)], [(250.0, 100.0, BERTA)], list[Seen]()
+    for second, starts in ((berta, {4}), (gone, {4}), (anna, set[int]())):
+        found = frames([anna] * 4 + [second] * 4, cut=4)
+        assert scene_starts(found, tracked(found)) == starts
+    still = frames([anna] * 4 + [berta] * 4)
+    assert scene_starts(still, tracked(still)) == set()
+    waiting = frames([anna] * 2 + [gone] * 4 + [berta] * 2, cut=4)
+    assert scene_starts(waiting, tracked(waiting)) == {4}
