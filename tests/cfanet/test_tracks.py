@@ -156,5 +156,7 @@ def test_another_scene_begins_where_the_picture_changes_and_no_face_goes_on() ->
         assert scene_starts(found, tracked(found)) == starts
     still = frames([anna] * 4 + [berta] * 4)
     assert scene_starts(still, tracked(still)) == set()
+    once_more = frames([anna] * 5 + [gone] * 3, cut=4)
+    assert scene_starts(once_more, tracked(once_more)) == set()
     waiting = frames([anna] * 2 + [gone] * 4 + [berta] * 2, cut=4)
     assert scene_starts(waiting, tracked(waiting)) == {4}

@@ -109,6 +109,21 @@ def test_a_face_seen_only_in_what_was_written_is_added(
     assert len(frames) == 3 and all(replaced(frame, 1) for frame in frames)
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_face_is_not_followed_into_another_scene_by_what_lies_in_its_place(
+    source: Path, tmp_path: Path, make_config: Make, quiet: Progress, cut: bool
+) -> None:
+    there = picture()
+    there[16:40, 8:22] = 170  # half of a face's square, and grey: like it to 0.5 to 0.8
+    if cut:
+        there[:, 60:] = np.kron(np.indices((8, 7)).sum(0) % 2, np.ones((8, 20)))[:, :, None] * 140 + 60
+    write_clip(source / "clip.mp4", [*shown([40], [40], [40]), there, there, there])
+    outcome = run(make_config(), quiet)
+    assert outcome.verdict is not None and outcome.verdict.passed, outcome.verdict.reasons
+    entries = read_ledger(open_storage(str(tmp_path / "released")), "clip.mp4")
+    assert [len(entry.picture.faces) for entry in entries] == [1, 1, 1, *([0] * 3 if cut else [1] * 3)]
+
+
 @pytest.mark.parametrize("times", [_PASSES - 1, _PASSES])
 def test_faces_that_come_up_one_after_the_other_are_obscured_as_long_as_it_may_take(
     source: Path, tmp_path: Path, make_config: Make, quiet: Progress, monkeypatch: pytest.MonkeyPatch, times: int
