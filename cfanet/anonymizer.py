@@ -15,12 +15,11 @@ import torch
 from cfanet.align import crop_points, similarity_transform, transform_points, warp
 from cfanet.assigned import Assigned, Chosen, Target
 from cfanet.borrowed import FaceSource, face_source
-from cfanet.boxes import share_inside
 from cfanet.common_identity import common_identity
 from cfanet.config import AnonymizeSettings
 from cfanet.covers import compose, cover_of
 from cfanet.detect import MTCNNDetector
-from cfanet.face import Face, known
+from cfanet.face import Face, known, unjudged
 from cfanet.hypersphere import normalise
 from cfanet.identity import (
     IDENTITY_BRANCH,
@@ -141,7 +140,7 @@ class Anonymizer:
         self._encode(faces, images)
         able = [face for face in faces if face.z_id is not None]
         if not able:
-            return Chosen(seed_id, (), faces[0].refusal if faces else "no alignment")
+            return Chosen(seed_id, (), faces[0].refusal)
         origin, key = normalise(torch.stack([known(face.z_id) for face in able]).mean(0)), self._parts.key
         count = self._settings.loop.candidates
         tried = directions(origin, self._policy, self._angles(), count, lambda n: key.generator(name, index, n))
@@ -186,11 +185,9 @@ class Anonymizer:
     def _align(self, faces: list[Face], images: Sequence[ImageArray], size: int) -> list[Face]:
         """The faces that can be replaced, each with its matrix onto a crop of `size` pixels."""
         for face in faces:
-            if face.box[2] - face.box[0] < self._settings.min_replace_px:
-                face.refusal = "too small to be judged"
-                continue
-            if share_inside(face.box, *images[face.picture].shape[:2]) < self._settings.min_replace_inside:
-                face.refusal = "too much of it outside the picture to be judged"
+            height, width = images[face.picture].shape[:2]
+            if why := unjudged(face.box, height, width, self._settings):
+                face.refusal = why
                 continue
             try:
                 face.matrix = similarity_transform(face.detection.landmarks, crop_points(size))

@@ -7,6 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from cfanet.align import Matrix
+from cfanet.boxes import share_inside
+from cfanet.config import AnonymizeSettings
 from cfanet.enlarge import Sharpness
 from cfanet.paste import Patch
 from cfanet.records import Box, Comparison, Detection
@@ -54,6 +56,15 @@ class Face:
             return "" if self.softened is None else "made of a softened look"
         reason = self.refusal or "did not pass the loop"
         return f"{reason}; lies under another new face" if self.hidden else reason
+
+
+def unjudged(box: Box, height: int, width: int, settings: AnonymizeSettings) -> str:
+    """Why nobody could tell whether a new face in a box of a picture of this size passes; empty where one can."""
+    if box[2] - box[0] < settings.min_replace_px:
+        return "too small to be judged"
+    if share_inside(box, height, width) < settings.min_replace_inside:
+        return "too much of it outside the picture to be judged"
+    return ""
 
 
 def known(value: T | None) -> T:

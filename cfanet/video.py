@@ -12,8 +12,8 @@ from itertools import chain
 import numpy as np
 
 from cfanet.assigned import Assigned, Chosen, TrackAnonymizer
-from cfanet.boxes import share_inside
 from cfanet.config import AnonymizeSettings
+from cfanet.face import unjudged
 from cfanet.records import Box, Detection, ImageArray, ImageResult
 from cfanet.tracks import Placement, Track
 from cfanet.video_file import Frame
@@ -61,15 +61,11 @@ class VideoAnonymizer:
         seen = [placement for placement in person.placements if placement.seen]
         if self._settings.method != "cfa":
             return replace(person, placements=tuple(seen)), ""
-        sides = [placement.detection.box[2] - placement.detection.box[0] for placement in seen]
-        if np.median(sides) < self._settings.min_replace_px:
+        boxes = [placement.detection.box for placement in seen]
+        if np.median([box[2] - box[0] for box in boxes]) < self._settings.min_replace_px:
             return person, "too small to be judged"
-        able = [
-            placement
-            for placement, side in zip(seen, sides, strict=True)
-            if side >= self._settings.min_replace_px
-            and share_inside(placement.detection.box, height, width) >= self._settings.min_replace_inside
-        ]
+        why_not = [unjudged(box, height, width, self._settings) for box in boxes]
+        able = [placement for placement, why in zip(seen, why_not, strict=True) if not why]
         if not able:
             return person, "too much of it outside the picture to be judged"
         if np.median([placement.detection.score for placement in able]) < self._settings.min_replace_score:

@@ -311,6 +311,12 @@ def test_an_identity_that_was_chosen_is_not_given_to_a_face_that_the_border_cuts
     assert (refused.targets, refused.refusal) == ((), "too much of it outside the picture to be judged")
 
 
+def test_where_no_identity_passes_in_any_picture_none_is_chosen() -> None:
+    seen = build({"loop": {"max_attempts": 2, "candidates": 2}}, {"fake": FakeRecognizer([1.0, 0.9])})
+    chosen = seen.choose([noise(120, 200, seed) for seed in (0, 1)], FACES[:1] * 2, "film", 0)
+    assert (chosen.targets, chosen.refusal) == ((), "did not pass the loop in any sampled frame")
+
+
 def test_landmarks_are_kept_in_pictures_and_in_frames() -> None:
     image = noise(120, 200)
     kept, left = (build({**PASS, "keep_landmarks": share}, faces=FACES[:1]) for share in (1.0, 0.0))
