@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.signal import correlate
 
 from cfanet.boxes import share_inside
 from cfanet.config import VideoSettings
@@ -26,11 +27,12 @@ Seen = dict[int, dict[int, Box]]
 
 _SIDE = 32  # pixels across a patch when it is compared
 _AROUND = 0.1  # of the box, on each side: what belongs to a patch
+_OVERLAP = 0.4  # of the patch's pixels in the picture: how many of them must still be in the next one
 _REACH = 0.5  # of the box: how far a face moves from one frame to the next
 _SAME_PIXELS = 0.5  # correlation from which a patch is found again; unrelated pictures reach 0.46
 _SAME_IN_ANOTHER_SCENE = 0.8  # the same where another scene seems to begin: other faces reach 0.64
 _FLAT = 2.0  # grey levels: a patch with less contrast says nothing, and the face counts as still there in its scene
-_INSIDE = 0.2  # share of the box from which a face counts as in the picture
+_INSIDE = 0.05  # share of the box from which a face counts as in the picture: boxes of cut faces are too large
 _BUFFER_BYTES = 128 * 2**20  # of earlier frames, kept for tracks that have yet to begin
 
 
@@ -117,36 +119,81 @@ def _follow(trail: _Trail, frames: tuple[_Grey, _Grey], seen: Seen, lead_s: floa
 
 def step(here: Grey, there: Grey, face: Detection, other_scene: bool = False) -> Detection | None:
     """Where the face of one picture is in the next, or None; (H, W) uint8 grey, of one size."""
-    from skimage.feature import match_template  # only videos need it, and it takes two seconds
-
     x0, y0, x1, y1 = face.box
     width, height = x1 - x0, y1 - y0
     margin_x, margin_y = _AROUND * width, _AROUND * height
     patch_box = (x0 - margin_x, y0 - margin_y, x1 + margin_x, y1 + margin_y)
     size = (_SIDE, max(8, round(_SIDE * height / max(width, 1.0))))
     patch = _cut(here, patch_box, size)
-    if patch.std() < _FLAT:
+    if not patch.known.any() or patch.values[patch.known].std() < _FLAT:
         return None if other_scene else face
     reach_x, reach_y = round(_REACH * size[0]), round(_REACH * size[1])
     per_x, per_y = (width + 2 * margin_x) / size[0], (height + 2 * margin_y) / size[1]
     left, top = patch_box[0] - reach_x * per_x, patch_box[1] - reach_y * per_y
-    right, bottom = patch_box[2] + reach_x * per_x, patch_box[3] + reach_y * per_y
-    around = _cut(there, (left, top, right, bottom), (size[0] + 2 * reach_x, size[1] + 2 * reach_y))
-    likeness = match_template(around, patch)
-    row, column = np.unravel_index(int(np.argmax(likeness)), likeness.shape)
+    beyond = (left, top, patch_box[2] + reach_x * per_x, patch_box[3] + reach_y * per_y)
+    around = _cut(there, beyond, (size[0] + 2 * reach_x, size[1] + 2 * reach_y))
+    likeness = _correlation(around, patch)
+    row, column = (int(place) for place in np.unravel_index(int(np.argmax(likeness)), likeness.shape))
     if likeness[row, column] < (_SAME_IN_ANOTHER_SCENE if other_scene else _SAME_PIXELS):
         return None
-    shift = np.array([(int(column) - reach_x) * per_x, (int(row) - reach_y) * per_y])
+    down, right = row + _peak(likeness[:, column], row), column + _peak(likeness[row], column)
+    shift = np.array([(right - reach_x) * per_x, (down - reach_y) * per_y])
     box = cast(Box, tuple(float(v) for v in np.array(face.box) + np.tile(shift, 2)))
     return Detection(box, face.score, (face.landmarks + shift).astype(np.float32))
 
 
-def _cut(grey: Grey, box: Box, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """The region of a picture at `size` = (width, height); outside the picture its border is repeated."""
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """A region of a picture at some size."""
+
+    values: npt.NDArray[np.float64]  # (h, w) grey levels
+    known: npt.NDArray[np.bool_]  # (h, w): what of it lies in the picture
+
+
+def _correlation(around: _Region, patch: _Region) -> npt.NDArray[np.float64]:
+    """Pearson's r of a patch with each place of a larger region, (H − h + 1, W − w + 1); −1 where it cannot be told.
+
+    Only pixels count that lie in the picture in both (Padfield, 2012, eq. 10): a border that is repeated would stand
+    still while a face walks out. At least `_OVERLAP` of the patch's must.
+    """
+    weight, there = patch.known.astype(np.float64), around.known.astype(np.float64)
+    middle = patch.values[patch.known].mean()  # r does not change, rounding errors do
+    one, other = (patch.values - middle) * weight, (around.values - middle) * there
+
+    def sums(large: npt.NDArray[np.float64], small: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        found: npt.NDArray[np.float64] = correlate(large, small, mode="valid", method="fft")
+        return found
+
+    count = np.rint(sums(there, weight))
+    shared = np.maximum(count, 1.0)
+    one_sum, other_sum = sums(there, one), sums(other, weight)
+    one_square = sums(there, one**2) - one_sum**2 / shared
+    other_square = sums(other**2, weight) - other_sum**2 / shared
+    both = sums(other, one) - one_sum * other_sum / shared
+    able = (count >= _OVERLAP * weight.sum()) & (np.minimum(one_square, other_square) > shared)  # a grey level
+    spread = np.sqrt(np.where(able, one_square * other_square, 1.0))
+    return np.where(able, both / spread, -1.0)
+
+
+def _peak(likeness: npt.NDArray[np.float64], place: int) -> float:
+    """How far beyond its largest value, at `place`, a curve (n,) has its peak: that of the parabola there, or 0.
+
+    Without it a face that moves by parts of a step would be lost little by little, as each frame adds its error.
+    """
+    if place in (0, len(likeness) - 1) or likeness[place - 1 : place + 2].min() <= -1.0:
+        return 0.0
+    before, at, after = likeness[place - 1 : place + 2]
+    bend = before - 2.0 * at + after
+    return float(0.5 * (before - after) / bend) if bend < 0.0 else 0.0
+
+
+def _cut(grey: Grey, box: Box, size: tuple[int, int]) -> _Region:
+    """The region of a picture at `size` = (width, height)."""
     low, high = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
     height, width = grey.shape
-    rows = np.clip(np.arange(low[1], max(high[1], low[1] + 1)), 0, height - 1)
-    columns = np.clip(np.arange(low[0], max(high[0], low[0] + 1)), 0, width - 1)
-    region = Image.fromarray(grey[np.ix_(rows, columns)])
+    rows, columns = (np.arange(a, max(b, a + 1)) for a, b in zip(low[::-1], high[::-1], strict=True))
+    region = Image.fromarray(grey[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))])
     inner = (box[0] - low[0], box[1] - low[1], box[2] - low[0], box[3] - low[1])
-    return np.asarray(region.resize(size, Image.Resampling.BILINEAR, inner), dtype=np.float32)
+    values = np.asarray(region.resize(size, Image.Resampling.BILINEAR, inner), dtype=np.float64)
+    x, y = (a + (np.arange(n) + 0.5) * (b - a) / n for a, b, n in zip(box[:2], box[2:], size, strict=True))
+    return _Region(values, ((y >= 0) & (y <= height))[:, None] & ((x >= 0) & (x <= width)))

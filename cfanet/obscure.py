@@ -9,7 +9,8 @@ picture; only pixels of that band, all outside the core, are still visible in pa
   means alone, so no deconvolution gets more out of it than the (at most 36) colours that `pixelate` shows.
 - `mask`: one constant grey. It says where a face was and how large, and nothing else.
 - `inpaint`: what surrounds the region, carried on smoothly into it: a function of pixels that are still there to be
-  seen. Where it would leave nearly what was there, it is the mask's grey; this choice is all that the face decides.
+  seen. Where it would leave nearly what was there, it is some steps lighter or darker; this choice is all that the
+  face decides. Where nothing surrounds it, it is the mask's grey.
 """
 
 import math
@@ -34,7 +35,8 @@ MIN_FACE_PX = 8.0  # a smaller or empty box is treated as this large: something 
 BLUR_SIGMA = 1 / 3  # of the box's longer side
 MASK_GREY = 128
 RING = 0.15  # of the same side: how far from the region pixels are taken to fill it
-MIN_CHANGE = 12.0  # grey levels, mean of the region: what is filled more faithfully could count as untouched
+MIN_CHANGE = 12.0  # grey levels, mean of the core: what is filled more faithfully could count as untouched
+TONE = 2 * MIN_CHANGE  # by how much such a fill is lighter or darker: then it differs by MIN_CHANGE and more
 
 
 def obscure(
@@ -114,11 +116,13 @@ def _filled(
     inner = (slice(region[1] - top, region[3] - top), slice(region[0] - left, region[2] - left))
     surroundings = image[top:bottom, left:right].astype(np.float64)
     before = original[region[1] : region[3], region[0] : region[2]]
-    if known.any():
-        filled = inpaint(surroundings, known)[inner]
-        if np.abs(filled - before).mean() >= MIN_CHANGE:
-            return filled
-    return np.full(before.shape, float(MASK_GREY))
+    if not known.any():
+        return np.full(before.shape, float(MASK_GREY))
+    filled = inpaint(surroundings, known)[inner]
+    core = cover_weight(face, region) == 1.0
+    if not core.any() or np.abs(filled - before)[core].mean() >= MIN_CHANGE:
+        return filled
+    return np.clip(filled + (TONE if filled.mean() < MASK_GREY else -TONE), 0.0, 255.0)
 
 
 def _face(box: Box) -> Box:

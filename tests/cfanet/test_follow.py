@@ -33,8 +33,19 @@ def test_a_face_is_followed_both_ways_while_it_moves() -> None:
     assert numbers(track) == list(range(12)) and [p.seen for p in track.placements].count(True) == 1
     for placement in track.placements:
         x0, _, x1, _ = placement.detection.box
-        assert (x0 + x1) / 2 == pytest.approx(225 + 8 * placement.frame, abs=10)
+        assert (x0 + x1) / 2 == pytest.approx(225 + 8 * placement.frame, abs=1), "errors do not add up"
         assert np.allclose(placement.detection.landmarks[:, 0].mean(), (x0 + x1) / 2, atol=3)
+
+
+def test_a_face_is_followed_until_hardly_anything_of_it_is_left_in_the_picture() -> None:
+    wide = eileen_collins()
+    pictures = [np.ascontiguousarray(wide[17 * n : 17 * n + 256, 5 * n : 5 * n + 300]) for n in range(12)]
+    for order in (1, -1):  # walking out, and in
+        (track,) = prolong([seen(0 if order == 1 else 11)], clip(pictures[::order]), VideoSettings())
+        assert sorted(range(12)[::order].index(number) for number in numbers(track)) == list(range(10))
+        for placement in track.placements:
+            where = np.array(face_at(225, 110, 90).box) - np.tile([5, 17], 2) * range(12)[::order][placement.frame]
+            assert np.allclose(placement.detection.box, where, atol=3), "a border that stands still does not hold it"
 
 
 def test_it_is_followed_no_longer_than_asked_for() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cfanet.errors import InputError
-from cfanet.obscure import CORE_MARGIN, MASK_GREY, MAX_BLOCKS, ObscureKind, obscure, obscured_region
+from cfanet.obscure import CORE_MARGIN, MASK_GREY, MAX_BLOCKS, MIN_CHANGE, ObscureKind, obscure, obscured_region
 from cfanet.records import Box, ImageArray
 
 KINDS: tuple[ObscureKind, ...] = ("blur", "pixelate", "mask", "inpaint")
@@ -89,17 +89,32 @@ def test_what_is_filled_in_depends_on_the_surroundings_alone() -> None:
     assert not obscure(surrounded, BOX, "inpaint")[rows, columns].any()
 
 
-def test_a_fill_that_would_leave_what_was_there_is_grey() -> None:
-    wall = np.full((160, 200, 3), 60, np.uint8)
+@pytest.mark.parametrize(("wall", "cover"), [(60, 84), (0, 24), (250, 226), (128, 104)])
+def test_a_fill_that_would_leave_what_was_there_is_lighter_or_darker(wall: int, cover: int) -> None:
     rows, columns = core(BOX)
-    assert (obscure(wall, BOX, "inpaint")[rows, columns] == MASK_GREY).all()
-    assert (obscure(noise(), (-50.0, -50.0, 500.0, 500.0), "inpaint") == MASK_GREY).all(), "nothing surrounds it"
+    covered = obscure(np.full((160, 200, 3), wall, np.uint8), BOX, "inpaint")
+    assert (covered[rows, columns] == cover).all() and abs(wall - cover) >= MIN_CHANGE
+
+
+@pytest.mark.parametrize("spread", [0, 12, 22, 23, 25, 40])
+def test_a_fill_is_never_nearly_what_was_there(spread: int) -> None:
+    image, filled = noise(), obscure(noise(), BOX, "inpaint").astype(int)
+    left, top, right, bottom = obscured_region(BOX, 200, 160)
+    near = filled + np.random.default_rng(0).integers(-spread, spread, filled.shape, endpoint=True)
+    image[top:bottom, left:right] = np.clip(near, 0, 255)[top:bottom, left:right]
+    rows, columns = core(BOX)
+    change = np.abs(obscure(image, BOX, "inpaint")[rows, columns].astype(int) - image[rows, columns]).mean()
+    assert change >= MIN_CHANGE - 0.1
+
+
+def test_what_nothing_surrounds_is_grey() -> None:
+    assert (obscure(noise(), (-50.0, -50.0, 500.0, 500.0), "inpaint") == MASK_GREY).all()
 
 
 def test_a_fill_is_compared_with_what_was_there_before_anything_was_done() -> None:
     rows, columns = core(BOX)
     filled = obscure(noise(), BOX, "inpaint")
-    assert (obscure(filled, BOX, "inpaint")[rows, columns] == MASK_GREY).all()
+    assert np.abs(obscure(filled, BOX, "inpaint")[rows, columns].astype(int) - filled[rows, columns]).min() > 20
     again = obscure(filled, BOX, "inpaint", original=noise())
     assert np.array_equal(again[rows, columns], filled[rows, columns])
 
