@@ -38,7 +38,7 @@ from jobs.worker import JobContext
 
 # The second pass adds faces that were seen only in the encoded video, the others obscure those still seen. What is
 # covered in one frame is encoded anew in those that follow, where a detector may see something else.
-_PASSES = 8
+MAX_PASSES = 8
 _COPY_BYTES = 1 << 20
 Faces = dict[int, list[Detection]]  # by frame
 
@@ -88,7 +88,7 @@ class VideoRelease:
         with clock.step("decode"):
             known = self._known(item, enrolled)
         attempt = _Attempt({}, {})
-        for number in range(_PASSES):
+        for number in range(MAX_PASSES):
             with clock.step("anonymize"):
                 self._render(item, known, attempt, draft)
             record = ShardRecord(item)

@@ -17,7 +17,7 @@ from jobs.progress import Progress
 from jobs.quarantine import read_quarantine
 from jobs.release import Outcome, anonymize, release
 from jobs.storage import open_storage
-from jobs.video import _PASSES, VideoRelease
+from jobs.video import MAX_PASSES, VideoRelease
 from tests.cfanet.clips import UNEVEN_S, pan, sound_of, write_clip
 from tests.cfanet.portraits import eileen_collins
 from tests.jobs.fakes import FACE, HIDDEN, POISON, FakeTools, folder_digest, picture
@@ -124,11 +124,11 @@ def test_a_face_is_not_followed_into_another_scene_by_what_lies_in_its_place(
     assert [len(entry.picture.faces) for entry in entries] == [1, 1, 1, *([0] * 3 if cut else [1] * 3)]
 
 
-@pytest.mark.parametrize("times", [_PASSES - 1, _PASSES])
+@pytest.mark.parametrize("times", [MAX_PASSES - 1, MAX_PASSES])
 def test_faces_that_come_up_one_after_the_other_are_obscured_as_long_as_it_may_take(
     source: Path, tmp_path: Path, make_config: Make, quiet: Progress, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    write_clip(source / "clip.mp4", shown(*[[40]] * (_PASSES + 2)))
+    write_clip(source / "clip.mp4", shown(*[[40]] * (MAX_PASSES + 2)))
     write_clip(source / "other.mp4", shown([], []))
     points = np.array([[96, 24], [104, 24], [100, 30], [97, 35], [103, 35]], np.float32)
     check, seen = VideoRelease._check, Detection((88, 16, 112, 40), 0.9, points)
@@ -142,14 +142,14 @@ def test_faces_that_come_up_one_after_the_other_are_obscured_as_long_as_it_may_t
 
     monkeypatch.setattr(VideoRelease, "_check", sees_another)
     outcome = run(make_config(run__max_withheld=0.5), quiet)
-    assert len(passes) == _PASSES
-    if times == _PASSES:
+    assert len(passes) == MAX_PASSES
+    if times == MAX_PASSES:
         assert outcome.run.withheld_shards == ["clip.mp4"]
         assert read_quarantine(open_storage(str(tmp_path / "released")), "clip.mp4")[0].reason == "face_left"
         return
     entries = read_ledger(open_storage(str(tmp_path / "released")), "clip.mp4")
     hidden = [n for n, e in enumerate(entries) if any(f.detail == "seen only after encoding" for f in e.picture.faces)]
-    assert hidden == list(range(2, _PASSES)), "in the frames in which they came up after the first"
+    assert hidden == list(range(2, MAX_PASSES)), "in the frames in which they came up after the first"
 
 
 def test_a_damaged_video_is_withheld_whole_and_the_others_are_released(
