@@ -32,7 +32,7 @@ _REACH = 0.5  # of the box: how far a face moves from one frame to the next
 _SAME_PIXELS = 0.5  # correlation from which a patch is found again; unrelated pictures reach 0.46
 _SAME_IN_ANOTHER_SCENE = 0.8  # the same where another scene seems to begin: other faces reach 0.64
 _FLAT = 2.0  # grey levels: a patch with less contrast says nothing, and the face counts as still there in its scene
-_INSIDE = 0.05  # share of the box from which a face counts as in the picture: boxes of cut faces are too large
+_INSIDE = 0.02  # share of the box from which a face counts as in the picture: boxes of cut faces are too large
 _BUFFER_BYTES = 128 * 2**20  # of earlier frames, kept for tracks that have yet to begin
 
 

@@ -34,7 +34,7 @@ MIN_BLOCK_PX = 4.0  # so that a face of a dozen pixels does not keep half of the
 MIN_FACE_PX = 8.0  # a smaller or empty box is treated as this large: something is always obscured
 BLUR_SIGMA = 1 / 3  # of the box's longer side
 MASK_GREY = 128
-RING = 0.15  # of the same side: how far from the region pixels are taken to fill it
+RING = 0.15  # of the same side: how far from the region pixels are taken to fill it, at least
 MIN_CHANGE = 12.0  # grey levels, mean of the core: what is filled more faithfully could count as untouched
 TONE = 2 * MIN_CHANGE  # by how much such a fill is lighter or darker: then it differs by MIN_CHANGE and more
 
@@ -106,23 +106,38 @@ def _filled(
     image: ImageArray, face: Box, region: tuple[int, int, int, int], others: Sequence[Box], original: ImageArray
 ) -> npt.NDArray[np.float64]:
     """The region (left, top, right, bottom) as its surroundings would have it, (h, w, 3) in [0, 255]."""
-    height, width = image.shape[:2]
-    ring = max(2, math.ceil(RING * _longer_side(face)))
-    left, top = max(0, region[0] - ring), max(0, region[1] - ring)
-    right, bottom = min(width, region[2] + ring), min(height, region[3] + ring)
-    known = np.ones((bottom - top, right - left), bool)
-    for x0, y0, x1, y1 in (region, *(obscured_region(other, width, height) for other in others)):
-        known[max(0, y0 - top) : max(0, y1 - top), max(0, x0 - left) : max(0, x1 - left)] = False
-    inner = (slice(region[1] - top, region[3] - top), slice(region[0] - left, region[2] - left))
-    surroundings = image[top:bottom, left:right].astype(np.float64)
-    before = original[region[1] : region[3], region[0] : region[2]]
+    left, top, right, bottom = region
+    before = original[top:bottom, left:right]
+    rows, columns, known = _surroundings(face, region, others, image.shape[:2])
     if not known.any():
         return np.full(before.shape, float(MASK_GREY))
-    filled = inpaint(surroundings, known)[inner]
+    around = inpaint(image[rows, columns].astype(np.float64), known)
+    filled = around[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
     core = cover_weight(face, region) == 1.0
     if not core.any() or np.abs(filled - before)[core].mean() >= MIN_CHANGE:
         return filled
     return np.clip(filled + (TONE if filled.mean() < MASK_GREY else -TONE), 0.0, 255.0)
+
+
+def _surroundings(
+    face: Box, region: tuple[int, int, int, int], others: Sequence[Box], size: tuple[int, ...]
+) -> tuple[slice, slice, npt.NDArray[np.bool_]]:
+    """Rows and columns around a region, and what of them, (h, w), lies outside of every face's.
+
+    As far around as RING says, and twice as far again and again where nothing there is outside of every face.
+    """
+    height, width = size
+    hidden = [region, *(obscured_region(other, width, height) for other in others)]
+    ring = max(2, math.ceil(RING * _longer_side(face)))
+    while True:
+        left, top = max(0, region[0] - ring), max(0, region[1] - ring)
+        right, bottom = min(width, region[2] + ring), min(height, region[3] + ring)
+        known = np.ones((bottom - top, right - left), bool)
+        for x0, y0, x1, y1 in hidden:
+            known[max(0, y0 - top) : max(0, y1 - top), max(0, x0 - left) : max(0, x1 - left)] = False
+        if known.any() or known.shape == size:
+            return slice(top, bottom), slice(left, right), known
+        ring *= 2
 
 
 def _face(box: Box) -> Box:

@@ -107,6 +107,16 @@ def test_a_fill_is_never_nearly_what_was_there(spread: int) -> None:
     assert change >= MIN_CHANGE - 0.1
 
 
+def test_a_face_among_others_is_filled_from_beyond_them() -> None:
+    image = np.full((160, 200, 3), 200, np.uint8)
+    others: list[Box] = [(40.0, 20.0, 140.0, 120.0), (60.0, 30.0, 150.0, 110.0)]
+    for other in others:
+        left, top, right, bottom = obscured_region(other, 200, 160)
+        image[top:bottom, left:right] = noise()[top:bottom, left:right]
+    rows, columns = core((85.0, 65.0, 105.0, 85.0))
+    assert (obscure(image, (85.0, 65.0, 105.0, 85.0), "inpaint", others)[rows, columns] == 200).all()
+
+
 def test_what_nothing_surrounds_is_grey() -> None:
     assert (obscure(noise(), (-50.0, -50.0, 500.0, 500.0), "inpaint") == MASK_GREY).all()
 
