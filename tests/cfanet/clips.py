@@ -22,6 +22,10 @@ UNEVEN_S = (0.0, 0.04, 0.08, 0.14, 0.2, 0.22, 0.28, 0.32, 0.44, 0.48)
 """Times of the frames of a clip with a variable frame rate."""
 
 
+Look = tuple[tuple[float, float], float, float]
+"""Where a camera looks: at which point of a picture, how many pixels wide, turned by how many degrees."""
+
+
 def view(image: ImageArray, centre: tuple[float, float], width: float, turn_deg: float = 0.0) -> ImageArray:
     """(180, 240, 3): what a camera sees that looks at `centre`, `width` pixels wide."""
     turned = Image.fromarray(image).rotate(turn_deg, Image.Resampling.BILINEAR, center=centre)
@@ -29,9 +33,14 @@ def view(image: ImageArray, centre: tuple[float, float], width: float, turn_deg:
     return np.asarray(turned.resize((240, 180), Image.Resampling.BILINEAR, (x - half, y - up, x + half, y + up)))
 
 
-def pan(image: ImageArray, start: tuple[float, float], step: tuple[float, float], count: int) -> list[ImageArray]:
+def pan_looks(start: tuple[float, float], step: tuple[float, float], count: int) -> list[Look]:
     """A camera that moves by `step` a frame, draws nearer, and turns a little; it stays within the picture."""
-    return [view(image, (start[0] + n * step[0], start[1] + n * step[1]), 240 - 2 * n, 0.5 * n) for n in range(count)]
+    return [((start[0] + n * step[0], start[1] + n * step[1]), 240 - 2 * n, 0.5 * n) for n in range(count)]
+
+
+def pan(image: ImageArray, start: tuple[float, float], step: tuple[float, float], count: int) -> list[ImageArray]:
+    """What the camera of `pan_looks` sees."""
+    return [view(image, *look) for look in pan_looks(start, step, count)]
 
 
 def write_clip(
