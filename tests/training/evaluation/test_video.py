@@ -13,13 +13,16 @@ from training.evaluation.video import VideoRequest, evaluate_video
 
 @pytest.fixture
 def films(tmp_path: Path) -> Path:
-    """An original, and what stands for its release: the same film with a face that flickers."""
+    """An original, and what stands for its release: the same films with a face that flickers, and with one covered."""
     frames = pan(eileen_collins(), (230, 120), (-3, 1), 4)
     write_clip(tmp_path / "films" / "a" / "clip.mp4", frames, sound=False)
     write_clip(tmp_path / "films" / "withheld.mp4", frames[:3], sound=False)
     for number, frame in enumerate(frames):
         frames[number] = (frame * (0.8 if number % 2 else 1.0)).astype(np.uint8)
     write_clip(tmp_path / "released" / "a" / "clip.mp4", frames, sound=False)
+    write_clip(tmp_path / "films" / "covered.mp4", pan(eileen_collins(), (230, 120), (-3, 1), 4), sound=False)
+    grey = np.full_like(frames[0], 128)
+    write_clip(tmp_path / "released" / "covered.mp4", [grey] * 4, sound=False)
     return tmp_path
 
 
@@ -27,16 +30,18 @@ def test_a_flickering_face_is_measured_beside_its_original(films: Path) -> None:
     request = VideoRequest(films / "films", films / "released", films / "results", one_by_one=True)
     path, text = evaluate_video(request)
     document = json.loads(path.read_text())
-    assert document["frames"] == 4 and document["not released"] == ["withheld.mp4"]
-    rows = {row["version"]: row for row in document["tables"][0]["rows"]}
+    assert document["frames"] == 8 and document["not released"] == ["withheld.mp4"]
+    every, throughout, distance = (table["rows"] for table in document["tables"])
+    assert [row["found"]["value"] for row in every] == [1.0, 0.5, 1.0], "one of two films is covered"
+    rows = {row["version"]: row for row in throughout}
     assert set(rows) == {"original", "released", "one by one"}
     assert rows["original"]["flicker"]["value"] < 5 < 10 < rows["released"]["flicker"]["value"]
     assert rows["original"]["pixels"]["value"] < 0.5 * rows["released"]["pixels"]["value"]
     assert rows["released"]["found"]["value"] == 1.0
     neighbours = {name: row["cosine of neighbours"]["value"] for name, row in rows.items()}
     assert neighbours["one by one"] < neighbours["released"]  # four people instead of one
-    matched = {row["version"]: row["tracks matched"]["value"] for row in document["tables"][1]["rows"]}
-    assert matched == {"released": 1.0, "one by one": 0.0}
+    assert {row["version"]: row["tracks matched"]["value"] for row in distance} == {"released": 1.0, "one by one": 0.0}
+    assert {row["version"]: row["mean of a track"]["n"] for row in distance} == {"released": 1, "one by one": 2}
     assert "not released: ['withheld.mp4']" in text.read_text()
 
 
