@@ -12,10 +12,10 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy.signal import correlate
 
 from cfanet.boxes import share_inside
 from cfanet.config import VideoSettings
+from cfanet.correlation import Region, correlation
 from cfanet.records import Box, Detection
 from cfanet.tracks import Placement, Track, hidden_by
 from cfanet.video_file import Frame
@@ -31,6 +31,7 @@ _OVERLAP = 0.4  # of the patch's pixels in the picture: how many of them must st
 _REACH = 0.5  # of the box: how far a face moves from one frame to the next
 _SAME_PIXELS = 0.5  # correlation from which a patch is found again; unrelated pictures reach 0.46
 _SAME_IN_ANOTHER_SCENE = 0.8  # the same where another scene seems to begin: other faces reach 0.64
+_SHOWN_IN_ANOTHER_SCENE = 0.2  # share of a patch in the picture: a few pixels are like any others
 _FLAT = 2.0  # grey levels: a patch with less contrast says nothing, and the face counts as still there in its scene
 _INSIDE = 0.02  # share of the box from which a face counts as in the picture: boxes of cut faces are too large
 _BUFFER_BYTES = 128 * 2**20  # of earlier frames, kept for tracks that have yet to begin
@@ -125,14 +126,17 @@ def step(here: Grey, there: Grey, face: Detection, other_scene: bool = False) ->
     patch_box = (x0 - margin_x, y0 - margin_y, x1 + margin_x, y1 + margin_y)
     size = (_SIDE, max(8, round(_SIDE * height / max(width, 1.0))))
     patch = _cut(here, patch_box, size)
-    if not patch.known.any() or patch.values[patch.known].std() < _FLAT:
+    shown = float(patch.known.mean())
+    if other_scene and shown < _SHOWN_IN_ANOTHER_SCENE:
+        return None
+    if shown == 0.0 or patch.values[patch.known].std() < _FLAT:
         return None if other_scene else face
     reach_x, reach_y = round(_REACH * size[0]), round(_REACH * size[1])
     per_x, per_y = (width + 2 * margin_x) / size[0], (height + 2 * margin_y) / size[1]
     left, top = patch_box[0] - reach_x * per_x, patch_box[1] - reach_y * per_y
     beyond = (left, top, patch_box[2] + reach_x * per_x, patch_box[3] + reach_y * per_y)
     around = _cut(there, beyond, (size[0] + 2 * reach_x, size[1] + 2 * reach_y))
-    likeness = _correlation(around, patch)
+    likeness = correlation(around, patch, _OVERLAP)
     row, column = (int(place) for place in np.unravel_index(int(np.argmax(likeness)), likeness.shape))
     if likeness[row, column] < (_SAME_IN_ANOTHER_SCENE if other_scene else _SAME_PIXELS):
         return None
@@ -140,39 +144,6 @@ def step(here: Grey, there: Grey, face: Detection, other_scene: bool = False) ->
     shift = np.array([(right - reach_x) * per_x, (down - reach_y) * per_y])
     box = cast(Box, tuple(float(v) for v in np.array(face.box) + np.tile(shift, 2)))
     return Detection(box, face.score, (face.landmarks + shift).astype(np.float32))
-
-
-@dataclass(frozen=True, eq=False)
-class _Region:
-    """A region of a picture at some size."""
-
-    values: npt.NDArray[np.float64]  # (h, w) grey levels
-    known: npt.NDArray[np.bool_]  # (h, w): what of it lies in the picture
-
-
-def _correlation(around: _Region, patch: _Region) -> npt.NDArray[np.float64]:
-    """Pearson's r of a patch with each place of a larger region, (H − h + 1, W − w + 1); −1 where it cannot be told.
-
-    Only pixels count that lie in the picture in both (Padfield, 2012, eq. 10): a border that is repeated would stand
-    still while a face walks out. At least `_OVERLAP` of the patch's must.
-    """
-    weight, there = patch.known.astype(np.float64), around.known.astype(np.float64)
-    middle = patch.values[patch.known].mean()  # r does not change, rounding errors do
-    one, other = (patch.values - middle) * weight, (around.values - middle) * there
-
-    def sums(large: npt.NDArray[np.float64], small: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        found: npt.NDArray[np.float64] = correlate(large, small, mode="valid", method="fft")
-        return found
-
-    count = np.rint(sums(there, weight))
-    shared = np.maximum(count, 1.0)
-    one_sum, other_sum = sums(there, one), sums(other, weight)
-    one_square = sums(there, one**2) - one_sum**2 / shared
-    other_square = sums(other**2, weight) - other_sum**2 / shared
-    both = sums(other, one) - one_sum * other_sum / shared
-    able = (count >= _OVERLAP * weight.sum()) & (np.minimum(one_square, other_square) > shared)  # a grey level
-    spread = np.sqrt(np.where(able, one_square * other_square, 1.0))
-    return np.where(able, both / spread, -1.0)
 
 
 def _peak(likeness: npt.NDArray[np.float64], place: int) -> float:
@@ -187,7 +158,7 @@ def _peak(likeness: npt.NDArray[np.float64], place: int) -> float:
     return float(0.5 * (before - after) / bend) if bend < 0.0 else 0.0
 
 
-def _cut(grey: Grey, box: Box, size: tuple[int, int]) -> _Region:
+def _cut(grey: Grey, box: Box, size: tuple[int, int]) -> Region:
     """The region of a picture at `size` = (width, height)."""
     low, high = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
     height, width = grey.shape
@@ -196,4 +167,4 @@ def _cut(grey: Grey, box: Box, size: tuple[int, int]) -> _Region:
     inner = (box[0] - low[0], box[1] - low[1], box[2] - low[0], box[3] - low[1])
     values = np.asarray(region.resize(size, Image.Resampling.BILINEAR, inner), dtype=np.float64)
     x, y = (a + (np.arange(n) + 0.5) * (b - a) / n for a, b, n in zip(box[:2], box[2:], size, strict=True))
-    return _Region(values, ((y >= 0) & (y <= height))[:, None] & ((x >= 0) & (x <= width)))
+    return Region(values, ((y >= 0) & (y <= height))[:, None] & ((x >= 0) & (x <= width)))

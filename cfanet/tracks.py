@@ -4,7 +4,6 @@ Everything is known before anything is replaced, so time has no direction here: 
 track begins before its first sighting and ends after its last, and smoothing looks as far ahead as back, without lag.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,9 +19,6 @@ from cfanet.records import Box, Detection, Landmarks
 
 Vector = npt.NDArray[np.floating]
 
-# Bits of 64 by which the fingerprints of two frames differ: the same scene gives few, another 32 ± 4. A cut that is
-# missed shows a face where none is any more; one that is imagined could leave a face uncovered, so it must be certain.
-_CUT_BITS = 26
 _SAME_PLACE = 0.3  # overlap from which a sighting may continue a track
 _SURE_PLACE = 0.7  # overlap from which it may even if it looks like somebody else (a turned head, a blurred frame)
 _STRANGER = 0.1  # similarity below which it looks like somebody else
@@ -47,7 +43,7 @@ class FrameFaces:
 
     time_s: float
     sightings: tuple[Sighting, ...]
-    fingerprint: int = 0  # 64-bit difference hash of the whole frame; tells cuts
+    other_scene: bool = False  # whether another one seems to begin with it (cfanet/scenes.py)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +113,7 @@ def _mean_identity(sightings: Sequence[Sighting]) -> Vector | None:
 
 def _cuts(frames: Sequence[FrameFaces]) -> set[int]:
     """Frames that seem to begin another scene."""
-    pairs = itertools.pairwise(frames)
-    return {n for n, (a, b) in enumerate(pairs, 1) if (a.fingerprint ^ b.fingerprint).bit_count() >= _CUT_BITS}
+    return {number for number, frame in enumerate(frames) if frame.other_scene}
 
 
 def _associate(frames: Sequence[FrameFaces], cuts: set[int], settings: VideoSettings, same: float) -> list[_Growing]:

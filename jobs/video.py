@@ -20,6 +20,7 @@ from cfanet.errors import PictureError
 from cfanet.follow import prolong
 from cfanet.images import Picture, encode
 from cfanet.records import Detection, ImageArray, ImageResult
+from cfanet.scenes import SceneChanges
 from cfanet.subjects import subjects_of
 from cfanet.tracks import FrameFaces, Placement, Sighting, scene_starts, track_faces
 from cfanet.video import VideoAnonymizer, by_frame
@@ -178,13 +179,13 @@ class VideoRelease:
         """What the gallery knows about every frame, in order; PictureError when it does not know them all."""
         recognizer = next(iter(self._anonymizer.loop_recognizers), "")
         by_number = {frame_number(key): picture for key, picture in enrolled.items()}
-        frames = []
+        frames, scenes = [], SceneChanges()
         for frame in self._frames(item):
             picture = by_number.get(frame.number)
             if picture is None:
                 raise PictureError("not_enrolled", f"the faces of frame {frame.number} could not be enrolled")
             sightings = tuple(Sighting(face.detection, face.embeddings.get(recognizer)) for face in picture.faces)
-            frames.append(FrameFaces(frame.time_s, sightings, picture.fingerprint))
+            frames.append(FrameFaces(frame.time_s, sightings, scenes.begins(frame.pixels)))
         return frames
 
     def _same(self) -> float:

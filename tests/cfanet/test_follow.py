@@ -80,6 +80,13 @@ def test_where_another_scene_begins_only_what_is_hardly_changed_goes_on() -> Non
     assert followed(flash, {3}) == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_face_of_which_little_is_shown_does_not_go_on_in_another_scene() -> None:
+    still = [np.ascontiguousarray(eileen_collins()[:, 260:511])] * 4  # a ninth of the face, at the left
+    for scenes, expected in ((set[int](), [0, 1, 2, 3]), ({2}, [0, 1])):
+        (track,) = prolong([seen(0, dx=-260)], clip(still), VideoSettings(), scenes)
+        assert numbers(track) == expected
+
+
 def test_a_flat_face_is_taken_to_be_still_there_in_its_scene_only() -> None:
     plain = np.full((512, 512, 3), 90, np.uint8)
     for scenes, expected in ((set[int](), 6), ({3}, 3)):

@@ -17,6 +17,7 @@ from cfanet.detect import MTCNNDetector
 from cfanet.errors import InputError, PictureError
 from cfanet.recognizers import load_recognizer
 from cfanet.records import Detection, Detector, ImageArray, Landmarks, Recognizer
+from cfanet.scenes import SceneChanges
 from cfanet.seeds import SeedKey
 from cfanet.tracks import FrameFaces, Placement, Sighting, track_faces
 from cfanet.video import by_frame
@@ -118,11 +119,12 @@ def _one_video(request: VideoRequest, name: str, eyes: _Eyes) -> tuple[list[Vers
     """The tracks of one video, and the number of frames that were read; crops and embeddings are kept, frames not."""
     faces: list[list[Detection]] = []
     known: list[FrameFaces] = []
+    scenes = SceneChanges()
     for frame in _frames(request.source / name, request.limit):
         found = eyes.detector.detect(frame.pixels)
         rows = eyes.recognizer.embed([frame.pixels] * len(found), [face.landmarks for face in found])
         faces.append(found)
-        known.append(FrameFaces(frame.time_s, tuple(map(Sighting, found, rows))))
+        known.append(FrameFaces(frame.time_s, tuple(map(Sighting, found, rows)), scenes.begins(frame.pixels)))
     tracks = track_faces(known, VideoSettings(), eyes.same)
     placed = by_frame(tracks)
     versions: list[Versions] = [{} for _ in tracks]
