@@ -11,8 +11,8 @@ _WIDTH, _HEIGHT = 32, 24  # pixels in which a frame is compared
 _REACH = 0.25  # of its sides: how far a camera moves from one frame to the next
 _OVERLAP = 0.5  # of its pixels that are in both then; 0.56 after the furthest move
 # Correlation from which a frame is the one before, at the likest move. Of 31 cuts between portraits the likest reached
-# 0.65; 3,700 frames of moving cameras had 0.95 and more. A cut that is missed covers a face where none is any more; one
-# that is imagined could leave a face uncovered.
+# 0.66; 1,400 pairs of frames of moving cameras had 0.97 and more. A cut that is missed covers a face where none is any
+# more; one that is imagined could leave a face uncovered.
 _SAME_SCENE = 0.7
 _FLAT = 2.0  # grey levels: a frame with less contrast says nothing
 
@@ -31,8 +31,20 @@ class SceneChanges:
         self._before = now
         if before is None or min(before.std(), now.std()) < _FLAT:
             return False
+        shown = _without_bars(np.stack([before, now]))
         across, down = round(_REACH * _WIDTH), round(_REACH * _HEIGHT)
-        known = np.pad(np.ones(now.shape, bool), ((down, down), (across, across)))
-        around = Region(np.pad(now, ((down, down), (across, across))), known)
-        likeness = correlation(around, Region(before, np.ones(before.shape, bool)), _OVERLAP)
+        margin = ((down, down), (across, across))
+        likeness = correlation(Region(np.pad(now, margin), np.pad(shown, margin)), Region(before, shown), _OVERLAP)
         return float(likeness.max()) < _SAME_SCENE
+
+
+def _without_bars(frames: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """What of frames, (n, h, w), lies between bars of one colour that all of them have at their edges; (h, w).
+
+    Bars would be the same before and after a cut. Not all of a frame is bars where it has contrast.
+    """
+    apart: npt.NDArray[np.float64] = np.abs(frames - frames[:, :1, :1]).max(axis=0)
+    rows, columns = (np.flatnonzero(apart.max(axis=axis) >= _FLAT) for axis in (1, 0))
+    shown = np.zeros(apart.shape, bool)
+    shown[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    return shown

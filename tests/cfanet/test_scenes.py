@@ -19,6 +19,21 @@ def test_another_picture_begins_another_scene() -> None:
     assert changes([one, one, other, other, coffee, one]) == [2, 4, 5]
 
 
+@pytest.mark.parametrize("across", [False, True])
+def test_bars_that_stay_do_not_hide_a_cut(across: bool) -> None:
+    frames = [view(image, (225, 120), 200) // 2 + 120 for image in (eileen_collins(), eileen_collins(), grace_hopper())]
+    frames[1] = np.roll(frames[1], 8, axis=1)
+    for frame in frames:
+        for bar in (np.s_[:24], np.s_[-24:]):
+            frame.swapaxes(0, int(across))[bar] = 0
+    assert changes(frames) == [2]
+
+
+def test_stripes_are_no_bars() -> None:
+    stripes = np.repeat(np.arange(180, dtype=np.uint8)[:, None, None], 240, axis=1).repeat(3, axis=2)
+    assert changes([stripes, np.roll(stripes, 9, axis=0), 180 - stripes]) == [2]
+
+
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.17, 0.24])
 @pytest.mark.parametrize("direction", [(1, 0), (-1, 0), (0, 1), (0.7, -0.7)])
 def test_a_camera_that_moves_fast_shows_the_same_scene(share: float, direction: tuple[float, float]) -> None:
