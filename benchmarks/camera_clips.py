@@ -19,7 +19,7 @@ from benchmarks.tar_pictures import tar_pictures
 from cfanet.records import ImageArray
 from tests.cfanet.clips import Look, pan_looks, view, write_clip
 
-FRAMES = 10
+_FRAMES = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +49,13 @@ def clips(options: argparse.Namespace) -> Iterator[Clip]:
     kinds = [options.only] if options.only else ["pan", "leave"]
     for number, (_, image) in enumerate(pictures):
         kind, side = kinds[number % len(kinds)], 1 if number % 4 < 2 else -1
-        looks = leave_looks(6.5 * side) if kind == "leave" else pan_looks((125 - 4 * side, 120), (side, 0.5), FRAMES)
+        looks = leave_looks(6.5 * side) if kind == "leave" else pan_looks((125 - 4 * side, 120), (side, 0.5), _FRAMES)
         yield Clip(kind, f"{kind}{number:03d}.mp4", image, looks)
 
 
 def leave_looks(step: float) -> list[Look]:
     """A camera that moves sideways by `step` pixels a frame, draws nearer, and turns a little."""
-    return [((125 + n * step, 120), 118 - n, 0.3 * n) for n in range(FRAMES)]
+    return [((125 + n * step, 120), 118 - n, 0.3 * n) for n in range(_FRAMES)]
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
     for clip in clips(options):
         write_clip(options.films / clip.name, [view(clip.image, *look) for look in clip.looks])
         written += 1
-    print(f"{written} clips of {FRAMES} frames in {options.films}")
+    print(f"{written} clips of {_FRAMES} frames in {options.films}")
 
 
 if __name__ == "__main__":

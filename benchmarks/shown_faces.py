@@ -5,7 +5,7 @@
 The options are those that made the clips. Where faces are is not looked for in the clips, where a detector misses what
 the release may have missed too: they are those that MTCNN is sure of (0.99) in the picture that a clip was made of, put
 to where the camera had them. A face is shown where its middle (0.8 of its box, as much as is in the frame) differs from
-the film's by less than 4 grey levels.
+the film's by no more than the audit calls unchanged (4 grey levels).
 """
 
 import math
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from audit.config import AuditSettings
 from benchmarks.camera_clips import Clip, clips, parser_of
 from cfanet.boxes import area, share_inside
 from cfanet.config import AnonymizeSettings
@@ -27,10 +28,10 @@ from cfanet.video_file import read_frames
 from tests.cfanet.clips import Look
 
 _SURE = 0.99  # score of the faces that count
-_UNTOUCHED = 4.0  # grey levels, as the gate has it of frames
 _MIDDLE = 0.8
 _HEIGHT, _WIDTH = 180, 240
 _SETTINGS = AnonymizeSettings()
+_UNTOUCHED = AuditSettings().unchanged_tolerance_video
 
 
 def where(box: Box, look: Look) -> Box:
@@ -81,7 +82,7 @@ def main() -> None:
         for share, change in changes(clip, boxes, options.films, options.released):
             place = clip.kind, min(9, int(10 * share))
             faces[place] += 1
-            shown[place] += change < _UNTOUCHED
+            shown[place] += change <= _UNTOUCHED
     table = Table("clips", "share of the face in the frame", "faces", "shown as they were")
     for kind, tenth in sorted(faces):
         table.add_row(
