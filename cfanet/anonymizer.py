@@ -19,7 +19,7 @@ from cfanet.common_identity import common_identity
 from cfanet.config import AnonymizeSettings
 from cfanet.covers import compose, cover_of
 from cfanet.detect import MTCNNDetector
-from cfanet.face import Face, known, unjudged
+from cfanet.face import TOO_UNCERTAIN, Face, known, unjudged
 from cfanet.hypersphere import normalise
 from cfanet.identity import (
     IDENTITY_BRANCH,
@@ -219,7 +219,7 @@ class Anonymizer:
         loop, sure = self._settings.loop, self._settings.min_replace_score
         for face in faces:
             if face.detection.score < sure:
-                face.refusal = face.refusal or "too uncertain to be judged"
+                face.refusal = face.refusal or TOO_UNCERTAIN
 
         def candidates(face: Face, attempt: int) -> list[Target]:
             if attempt >= loop.max_attempts:

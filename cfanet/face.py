@@ -58,6 +58,15 @@ class Face:
         return f"{reason}; lies under another new face" if self.hidden else reason
 
 
+TOO_UNCERTAIN = "too uncertain to be judged"
+
+
+def unreplaceable(detection: Detection, height: int, width: int, settings: AnonymizeSettings) -> str:
+    """Why a face of a picture of this size gets no new one, whatever the loop would say; empty where one is tried."""
+    doubtful = detection.score < settings.min_replace_score
+    return unjudged(detection.box, height, width, settings) or (TOO_UNCERTAIN if doubtful else "")
+
+
 def unjudged(box: Box, height: int, width: int, settings: AnonymizeSettings) -> str:
     """Why nobody could tell whether a new face in a box of a picture of this size passes; empty where one can."""
     if box[2] - box[0] < settings.min_replace_px:

@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cfanet.align import crop_points, similarity_transform, warp
+from cfanet.align import crop_points, similarity_transform
 from cfanet.config import AnonymizeSettings
 from cfanet.detect import MTCNNDetector
 from cfanet.errors import InputError
+from cfanet.face import Face, known, unreplaceable
 from cfanet.identity import IdentityBranch, IdentityPolicy, propose
 from cfanet.images import decode
-from cfanet.paste import Patch, paste, sharpness_at
+from cfanet.new_faces import NewFaces
+from cfanet.paste import paste
 from cfanet.recognizers import load_recognizer
 from cfanet.records import Detection, ImageArray, Recognizer
 from cfanet.search import pair_similarity
@@ -30,6 +32,8 @@ class InspectionSummary:
     """What `render_inspection` found and drew."""
 
     faces: tuple[Detection, ...]
+    refusals: tuple[str, ...]  # why a release would obscure each of them at once; empty where it would not
+    shown: int  # which of them is replaced
     angles_deg: tuple[float, ...]
     similarity: dict[str, npt.NDArray[np.float64]]  # recognizer → (identities, angles): with the original
     picture: Path
@@ -45,8 +49,9 @@ def render_inspection(
 ) -> InspectionSummary:
     """Draw the inspection of one picture to `out` (PNG).
 
-    The largest face is replaced at each of `angles` (degrees) towards `identities` directions; each result is compared
-    with the original by the generator's identity branch and by `recognizer` (None for the branch alone).
+    The largest face, of those that a release would not obscure at once, is replaced at each of `angles` (degrees)
+    towards `identities` directions, as in a release without the loop; each result is compared with the original by the
+    generator's identity branch and by `recognizer` (None for the branch alone).
     InputError when the file cannot be read or shows no face; PictureError when it cannot be decoded.
     """
     try:
@@ -64,29 +69,40 @@ def render_inspection(
     if recognizer is not None:
         judge = load_recognizer(recognizer)
         judges[judge.name] = judge
-    largest = max(faces, key=lambda face: face.box[2] - face.box[0])
-    policy = IdentityPolicy.of(generator, settings)
-    one = (image, largest, generator, policy)
-    grid = [[_replaced(*one, angle, row) for angle in angles] for row in range(identities)]
+    height, width = image.shape[:2]
+    refusals = tuple(unreplaceable(face, height, width, settings) for face in faces)
+    able = [index for index, refusal in enumerate(refusals) if not refusal] or range(len(faces))
+    shown = max(able, key=lambda index: faces[index].box[2] - faces[index].box[0])
+    largest = faces[shown]
+    grid = _grid(image, largest, generator, settings, angles, identities)
     similarity = {name: _similarities(judge, image, grid, largest) for name, judge in judges.items()}
-    summary = InspectionSummary(tuple(faces), tuple(angles), similarity, out)
+    summary = InspectionSummary(tuple(faces), refusals, shown, tuple(angles), similarity, out)
     _draw(summary, image, largest, grid)
     return summary
 
 
 @torch.inference_mode()
-def _replaced(
-    image: ImageArray, face: Detection, generator: TrainedGenerator, policy: IdentityPolicy, angle: float, row: int
-) -> ImageArray:
-    """The picture with the face moved by `angle` towards direction number `row`."""
-    size = generator.network.config.resolution
-    matrix = similarity_transform(face.landmarks, crop_points(size))
-    crop = warp(image, matrix, (size, size))
-    content, z_id = generator.network.encode(crop)
-    rng = SeedKey(b"inspection: the same every time").generator("inspect", row, 0)
-    target = propose(z_id[0], policy, angle, rng)
-    moved = generator.network.move(crop, content, z_id, target[None])
-    return paste(image, [Patch(moved, matrix, sharpness_at(image, matrix, size))])
+def _grid(
+    image: ImageArray,
+    detection: Detection,
+    generator: TrainedGenerator,
+    settings: AnonymizeSettings,
+    angles: Sequence[float],
+    identities: int,
+) -> list[list[ImageArray]]:
+    """The picture with the face moved by each angle, towards each of as many directions: a row for each of these."""
+    made, policy = NewFaces(generator, settings), IdentityPolicy.of(generator, settings)
+    face = Face(0, 0, detection, "")
+    face.matrix = similarity_transform(detection.landmarks, crop_points(made.size))
+    made.encode([face], [image])
+    made.prepare([face], [image])
+    key = SeedKey(b"inspection: the same every time")
+    rows = []
+    for row in range(identities):
+        vectors = [propose(known(face.z_id), policy, angle, key.generator("inspect", row, 0)) for angle in angles]
+        (patches,) = made.patches([(face, vectors)])
+        rows.append([paste(image, [patch]) for patch in patches])
+    return rows
 
 
 def _similarities(

@@ -13,7 +13,7 @@ import numpy as np
 
 from cfanet.assigned import Assigned, Chosen, TrackAnonymizer
 from cfanet.config import AnonymizeSettings
-from cfanet.face import unjudged
+from cfanet.face import TOO_UNCERTAIN, unjudged
 from cfanet.records import Box, Detection, ImageArray, ImageResult
 from cfanet.tracks import Placement, Track
 from cfanet.video_file import Frame
@@ -69,7 +69,7 @@ class VideoAnonymizer:
         if not able:
             return person, "too much of it outside the picture to be judged"
         if np.median([placement.detection.score for placement in able]) < self._settings.min_replace_score:
-            return person, "too uncertain to be judged"
+            return person, TOO_UNCERTAIN
         return replace(person, placements=tuple(able)), ""
 
     def render(

@@ -314,14 +314,12 @@ def inspect(
 ) -> None:
     """Show one picture's faces, a grid of angles by identities, and the measured similarity curve."""
     from cfanet.inspect import render_inspection
+    from jobs.inspection import print_inspection
 
     target = out or Path(f"{image.stem}.inspect.png")
     settings = load_config(config, set_ or ()).anonymize
     angles = angle or [0.0, 30.0, 60.0, 90.0, 120.0]
-    summary = render_inspection(image, target, settings, angles, identities, recognizer)
-    console = Console()
-    console.print(str(summary), highlight=False)
-    console.print(f"Written to {target}", highlight=False, soft_wrap=True)
+    print_inspection(Console(), render_inspection(image, target, settings, angles, identities, recognizer))
 
 
 def _values(

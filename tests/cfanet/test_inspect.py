@@ -7,7 +7,7 @@ from PIL import Image
 from cfanet.config import AnonymizeSettings
 from cfanet.errors import InputError
 from cfanet.inspect import render_inspection
-from tests.cfanet.portraits import eileen_collins, no_face
+from tests.cfanet.portraits import eileen_collins, grace_hopper, no_face
 from tests.cfanet.tiny import write_tiny
 
 
@@ -33,6 +33,16 @@ def test_draws_the_grid_and_measures_every_cell(tmp_path: Path, settings: Anonym
     drawn = np.asarray(Image.open(tmp_path / "out.png").convert("RGB"))
     assert min(drawn.shape[:2]) > 300
     assert drawn.std() > 20
+
+
+def test_shows_the_largest_face_that_a_release_would_replace(tmp_path: Path, settings: AnonymizeSettings) -> None:
+    cut = grace_hopper()[:512, 245:]  # a face of 200 px, half of it outside
+    both = np.concatenate([cut, eileen_collins()], axis=1)
+    summary = render_inspection(write(tmp_path / "in.png", both), tmp_path / "out.png", settings, (0,), 1, None)
+    shown, widest = summary.faces[summary.shown], max(summary.faces, key=lambda face: face.box[2] - face.box[0])
+    assert shown.box[0] > cut.shape[1] and summary.refusals[summary.shown] == ""
+    assert widest.box[2] < cut.shape[1]
+    assert summary.refusals[summary.faces.index(widest)] == "too much of it outside the picture to be judged"
 
 
 def test_says_when_there_is_no_face_or_no_file(tmp_path: Path, settings: AnonymizeSettings) -> None:
