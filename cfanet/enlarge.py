@@ -43,9 +43,9 @@ class Sharpness:
         return cls(max(_mean(weight, slope, slope) - 4.0 * noise**2, 0.0), noise)
 
 
-def is_enlarged(matrix: Matrix) -> bool:
-    """Whether a picture shows a crop so much larger than it is that sharpness matters; `matrix`: picture → crop."""
-    return scale_of(invert(matrix)) > _FROM
+def enlargement(matrix: Matrix) -> float:
+    """0 where a picture shows a crop about as large as it is, 1 where much larger; `matrix`: picture → crop."""
+    return _share(scale_of(invert(matrix)))
 
 
 def enlarged(crop: Tensor, forward: Matrix, weight: Plane, old: Sharpness | None) -> Plane:
@@ -54,13 +54,17 @@ def enlarged(crop: Tensor, forward: Matrix, weight: Plane, old: Sharpness | None
     `weight` (h, w) in [0, 1] says how much of the picture the new face takes, `old` how sharp the old one was. Where
     that is not given, or faces are hardly larger than the crop, it is resampled and nothing else.
     """
-    share = 0.0 if old is None else float(np.clip((scale_of(forward) - _FROM) / (_WHOLE - _FROM), 0.0, 1.0))
+    share = 0.0 if old is None else _share(scale_of(forward))
     if old is not None and share == 1.0:
         return _sharp(crop, forward, weight, old)
     plain = (resample(crop, forward, weight.shape)[0].permute(1, 2, 0).double().clamp(-1.0, 1.0) + 1.0).numpy() * 127.5
     if old is None or share == 0.0:
         return plain
     return plain + share * (_sharp(crop, forward, weight, old) - plain)
+
+
+def _share(scale: float) -> float:
+    return float(np.clip((scale - _FROM) / (_WHOLE - _FROM), 0.0, 1.0))
 
 
 def _sharp(crop: Tensor, forward: Matrix, weight: Plane, old: Sharpness) -> Plane:

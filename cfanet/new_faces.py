@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from cfanet.align import warp
+from cfanet.colour import limit_colour
 from cfanet.config import AnonymizeSettings
+from cfanet.enlarge import enlargement
 from cfanet.face import Face, known
 from cfanet.landmark_keeper import LandmarkKeeper
 from cfanet.paste import Patch, sharpness_at
@@ -25,6 +27,7 @@ class NewFaces:
         """Share the generator's networks."""
         self._network = generator.network
         self._soften_after = settings.loop.soften_after
+        self._colour_levels = settings.max_colour_change
         self._device = device
         self._keeper = LandmarkKeeper(settings.keep_landmarks, device) if settings.keep_landmarks else None
 
@@ -79,6 +82,8 @@ class NewFaces:
             moved = self._network.move(crops, content, identity, goal, self._stack(own)).float()
             if self._keeper is not None:
                 moved = self._keeper.put_back(moved, self._stack([self._keeper.of(face) for face, _ in batch]))
+            enlarged = self._stack([torch.tensor([enlargement(known(face.matrix))]) for face, _ in batch])
+            moved = limit_colour(moved, crops, self._colour_levels, enlarged)
             yield from (crop[None] for crop in moved[: len(batch)].cpu())
 
     def _batches(self, wanted: list[tuple[Face, Tensor]]) -> Iterator[list[tuple[Face, Tensor]]]:

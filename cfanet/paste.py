@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from cfanet.align import Matrix, invert, shift, transform_points
-from cfanet.enlarge import Sharpness, enlarged, is_enlarged
+from cfanet.enlarge import Sharpness, enlarged, enlargement
 from cfanet.records import ImageArray
 
 # The face in the aligned crop, as an ellipse in units of its side: brow to chin, cheek to cheek.
@@ -73,7 +73,7 @@ def sharpness_at(image: ImageArray, matrix: Matrix, size: int) -> Sharpness | No
     Of an (H, W, 3) uint8 RGB picture; the mask is the face's own.
     """
     left, top, right, bottom = window = window_of(matrix, size, image.shape[1], image.shape[0])
-    if left >= right or top >= bottom or not is_enlarged(matrix):
+    if left >= right or top >= bottom or enlargement(matrix) == 0.0:
         return None
     return Sharpness.of(image[top:bottom, left:right], _fade(depth(matrix, size, window), _FEATHER))
 
