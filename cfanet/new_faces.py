@@ -82,8 +82,8 @@ class NewFaces:
             moved = self._network.move(crops, content, identity, goal, self._stack(own)).float()
             if self._keeper is not None:
                 moved = self._keeper.put_back(moved, self._stack([self._keeper.of(face) for face, _ in batch]))
-            enlarged = self._stack([torch.tensor([enlargement(known(face.matrix))]) for face, _ in batch])
-            moved = limit_colour(moved, crops, self._colour_levels, enlarged)
+            close = self._stack([torch.tensor([enlargement(known(face.matrix))]) for face, _ in batch])
+            moved = limit_colour(moved, crops, self._colour_levels, close)
             yield from (crop[None] for crop in moved[: len(batch)].cpu())
 
     def _batches(self, wanted: list[tuple[Face, Tensor]]) -> Iterator[list[tuple[Face, Tensor]]]:
