@@ -13,7 +13,7 @@ from torch import Tensor
 _SIGMA = 1 / 48  # of the Gaussian that tells areas from what is small, in units of the crop's side
 _REACH = 3  # standard deviations after which it ends
 _LEVEL = 1 / 127.5  # one grey level of 255, in units of crops
-_CLOSE = 1 / 4  # of the limit that is left in close-ups
+_CLOSE = 1 / 5  # of the limit that is left in close-ups
 _COLOURED = 4.0  # levels by which the colours of a face vary at least; LFW's do by 5 to 21, without colour by 0.4
 _RADII = (0.4, 0.41)  # of the face in the middle of a crop, in units of its side
 # Luminance, Cb and Cr (ITU-R BT.601), all of the same scale as RGB.
@@ -23,11 +23,11 @@ _YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.
 def limit_colour(new: Tensor, old: Tensor, levels: float, close: Tensor) -> Tensor:
     """New crops (N, 3, R, R) in [-1, 1] whose colour, seen softly, is at most `levels` of 255 from that of the old.
 
-    `old` has the same shape. Where `close` (N,) is 1 instead of 0 it is a quarter of that, and between them between;
+    `old` has the same shape. Where `close` (N,) is 1 instead of 0 it is a fifth of that, and between them between;
     an old face without colour gives a new one without. Levels are those of Cb and Cr together. The luminance of every
     pixel stays what it is, so that values may leave [-1, 1] a little.
     """
-    before, colour = _softly(_colour(old)), _colour(new)
+    before, colour = soft_colour(old), _colour(new)
     after = _softly(colour)
     vivid = (_spread(before) / (_COLOURED * _LEVEL)).clamp_max(1.0)
     allowed = vivid * levels * _LEVEL * (1.0 - (1.0 - _CLOSE) * close.to(new)[:, None, None, None])
@@ -35,6 +35,11 @@ def limit_colour(new: Tensor, old: Tensor, levels: float, close: Tensor) -> Tens
     size = shift.norm(dim=1, keepdim=True).clamp_min(torch.finfo(shift.dtype).tiny)
     excess = shift * (1.0 - allowed / size).clamp_min(0.0) + (1.0 - vivid) * (colour - after)
     return new - torch.einsum("ck,nkhw->nchw", _rgb_of_colour(new), excess)
+
+
+def soft_colour(crops: Tensor) -> Tensor:
+    """Cb and Cr of areas, without what is small: (N, 3, R, R) in [-1, 1] → (N, 2, R, R), of the same scale."""
+    return _softly(_colour(crops))
 
 
 def _colour(crops: Tensor) -> Tensor:

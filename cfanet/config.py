@@ -144,11 +144,11 @@ class AnonymizeSettings(Section):
         description="the same for the width of the smile",
     )
     max_colour_change: float = Field(
-        8.0,
+        10.0,
         ge=0.0,
         le=255.0,
         description="levels of 255 by which the colour, not the brightness, of areas of a new face may leave the old "
-        "one's; in close-ups a quarter of it; 255 leaves painted cheeks and lips",
+        "one's; in close-ups a fifth of it; 255 leaves painted cheeks and lips",
     )
     min_replace_px: float = Field(
         32.0, ge=0.0, description="narrower faces are obscured: recognizers cannot tell whether a new one passes"

@@ -17,7 +17,7 @@ from cfanet.records import ImageArray
 # The face in the aligned crop, as an ellipse in units of its side: brow to chin, cheek to cheek.
 _CENTRE = (0.5, 0.508)
 _RADII = (0.47, 0.485)
-_FEATHER = 0.45  # share of the radius over which the mask fades out
+_FEATHER = 0.46  # share of the radius over which the mask fades out
 _FIRM_FEATHER = 0.15  # the same where below it there is nothing that is worth keeping
 
 Window = tuple[int, int, int, int]
