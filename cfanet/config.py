@@ -138,7 +138,7 @@ class AnonymizeSettings(Section):
         "turned away from; more leaves fewer ways to somebody new",
     )
     keep_smile: float = Field(
-        0.3,
+        0.2,
         ge=0.0,
         le=1.0,
         description="the same for the width of the smile",
