@@ -59,12 +59,12 @@ def test_a_small_spot_stays_the_new_faces_own() -> None:
     assert left.norm() > 0.8 * (colour_of(new, (50, 40)) - colour_of(face(), (50, 40))).norm()
 
 
-def test_a_close_up_keeps_a_quarter_of_what_others_may() -> None:
+def test_a_close_up_keeps_a_fifth_of_what_others_may() -> None:
     new, old = torch.cat([painted(0.4)] * 2), torch.cat([face()] * 2)
     limited = limit_colour(new, old, 8.0, torch.tensor([0.0, 1.0]))
     here = colour_of(face(), (56, 16))
     there, close = (colour_of(limited[n : n + 1], (56, 16)) - here for n in range(2))
-    torch.testing.assert_close(close, there / 4, atol=0.3, rtol=0)
+    torch.testing.assert_close(close, there / 5, atol=0.3, rtol=0)
     assert there.norm() > 3.0
 
 
