@@ -1,8 +1,17 @@
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
-from cfanet.colour import limit_colour
+from cfanet.align import crop_points, similarity_transform, warp
+from cfanet.anonymizer import Anonymizer, build_anonymizer
+from cfanet.colour import limit_colour, soft_colour
+from cfanet.config import AnonymizeSettings
+from cfanet.detect import MTCNNDetector
+from cfanet.records import FaceDecision, ImageArray
+from cfanet.seeds import SeedKey
+from tests.cfanet.portraits import grace_hopper, profile
 
 _SIDE = 96
 _LUMA = torch.tensor([0.299, 0.587, 0.114])
@@ -80,3 +89,35 @@ def test_a_yellowed_picture_stays_evenly_yellow() -> None:
     limited = limit_colour(painted(0.4), old, 8.0, torch.zeros(1))
     torch.testing.assert_close(colour_of(limited, (56, 16)), colour_of(old, (56, 16)), atol=0.05, rtol=0)
     torch.testing.assert_close(colour_of(limited, (66, 48)), colour_of(old, (66, 48)), atol=0.05, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def anonymizer() -> Anonymizer:
+    """The default generator, and a loop that takes the first new face."""
+    settings = AnonymizeSettings.model_validate(
+        {"loop": {"threshold": 2.0, "max_structure": 1.0, "candidates": 1, "gallery": False}}
+    )
+    return build_anonymizer(settings, SeedKey(b"colours are limited"), {})
+
+
+def test_a_portrait_without_colour_stays_without(anonymizer: Anonymizer) -> None:
+    (result,) = anonymizer.run([profile()], ["a"])
+    assert result.image is not None and result.faces[0].decision == FaceDecision.REPLACED
+    assert not np.array_equal(result.image, profile())
+    apart = result.image.astype(int) - result.image[..., :1]
+    assert np.abs(apart).max() <= 1  # rounding
+
+
+def test_a_close_up_keeps_nearer_to_its_colours_than_the_same_portrait_made_small(anonymizer: Anonymizer) -> None:
+    def off(image: ImageArray) -> float:
+        found = MTCNNDetector(AnonymizeSettings().detector).detect(image)[0]
+        (result,) = anonymizer.run([image], ["a"], [[found]])
+        assert result.image is not None and result.faces[0].decision == FaceDecision.REPLACED
+        matrix = similarity_transform(found.landmarks, crop_points(128))
+        before, after = (soft_colour(warp(picture, matrix, (128, 128))) for picture in (image, result.image))
+        return float(torch.quantile((after - before).norm(dim=1)[:, 32:96, 32:96], 0.99)) * 127.5
+
+    large = grace_hopper()
+    small = np.asarray(Image.fromarray(large).reduce(2))
+    # Unlimited it is 20 and 19 levels; beyond the limit lies what is too bright or dark to keep its colour.
+    assert off(large) < 8.0 < 11.0 < off(small) < 14.0
