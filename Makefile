@@ -55,11 +55,10 @@ clean:  ## remove the environment, caches and what demo and bench wrote
 	rm -rf $(VENV) cfanet-demo bench-out build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Python compiles what it imports, when it does: to compile all of it beforehand is a third of the set-up.
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found: install one (on Debian or Ubuntu: python3 and python3-venv) or name it with 'make PYTHON=/path/to/python3.11'." >&2; exit 2; }
 	@echo "Setting up $(VENV): a few minutes and several gigabytes, once."
 	rm -f $(VENV)/.installed-*
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
