@@ -69,14 +69,15 @@ def evaluate_attributes(request: Request, group_by: Sequence[str]) -> tuple[Path
             mirrored = _kept(bench.cache, mirror_traits, photo, box)
             faces.append(Kept(subject.sample.labels, released.replaced(subject.face), before, after, mirrored))
         conditions = bench.conditions(loop)
-        tables.append(_table(f"Attributes: {name}", [face for face in faces if face.replaced], conditions))
-        for trait in faces[0].before if faces else ():
+        traits_of = tuple(faces[0].before) if faces else ()
+        tables.append(_table(f"Attributes: {name}", traits_of, [face for face in faces if face.replaced], conditions))
+        for trait in traits_of:
             values = [(face.before[trait], face.after[trait]) for face in faces if face.replaced]
             drawn[f"{name}|{trait}"] = np.array(values).reshape(-1, 2)
         for label in group_by:
             for value in sorted({face.labels[label] for face in faces if label in face.labels}):
                 group = [face for face in faces if face.replaced and face.labels.get(label) == value]
-                tables.append(_table(f"Attributes: {name}, {label} = {value}", group, conditions))
+                tables.append(_table(f"Attributes: {name}, {label} = {value}", traits_of, group, conditions))
     notes = {
         "pictures without a subject": len(samples) - len(subjects),
         "landmarks": LICENCE,
@@ -134,9 +135,9 @@ def turn_deg(one: float, two: float) -> float:
     return abs((two - one + 180.0) % 360.0 - 180.0)
 
 
-def _table(title: str, faces: Sequence[Kept], conditions: str) -> Table:
+def _table(title: str, names: Sequence[str], faces: Sequence[Kept], conditions: str) -> Table:
     rows: list[list[Cell]] = []
-    for name in faces[0].before if faces else ():
+    for name in names:
         rows_of = [(face.before[name], face.after[name], face.mirrored[name]) for face in faces]
         kept = [(a, b) for a, b, _ in rows_of if not math.isnan(a + b)]
         repeated = [(a, c) for a, _, c in rows_of if not math.isnan(a + c)]
@@ -145,7 +146,7 @@ def _table(title: str, faces: Sequence[Kept], conditions: str) -> Table:
         apart = [turn_deg(a, b) if name in ANGLES else abs(b - a) for a, b in kept]
         shift = mean([b - a for a, b in kept])
         rows.append([name, correlation(before, after), mean(apart), shift, floor])
-    if faces:
+    if names:
         pose = [max(turn_deg(face.before[angle], face.after[angle]) for angle in ANGLES) for face in faces]
         floor_pose = [max(turn_deg(face.before[angle], face.mirrored[angle]) for angle in ANGLES) for face in faces]
         rows.append(["largest of yaw, pitch, roll, degrees", "", mean(pose), "", mean(floor_pose)])

@@ -1,11 +1,15 @@
 """The scorecard only condenses: its cells are the experiments' cells, and its verdicts know the interval."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+from cfanet.weights import save_generator
+from tests.cfanet.tiny import spread, tiny_generator
+from training.evaluation.attributes import evaluate_attributes
 from training.evaluation.bench import Request
 from training.evaluation.document import cells
-from training.evaluation.quantities import NotMeasured, mean, proportion
+from training.evaluation.quantities import Measured, NotMeasured, mean, proportion
 from training.evaluation.scorecard import Goal, evaluate_scorecard
 
 
@@ -30,3 +34,12 @@ def test_every_cell_is_one_of_an_experiment(dataset: Path, out: Path) -> None:
     assert measured["smile (corner lift) kept, loop on", ""]["n"] == smile.n  # type: ignore[union-attr]
     tpr = measured["TPR at FAR 1e-3, loop off, at the original's landmarks", "dlib"]
     assert tpr["n"] == 2 and tpr["hits"] is not None
+
+
+def test_a_generator_whose_faces_never_pass_has_rows_without_values(dataset: Path, tmp_path: Path) -> None:
+    never = {1e-2: -0.9, 1e-3: -0.9}
+    save_generator(tmp_path / "never.safetensors", tiny_generator().network, spread(), never, {"steps": "0"})
+    request = Request(dataset, tmp_path / "out", ("dlib",), 2, str(tmp_path / "never.safetensors"))
+    path = evaluate_attributes(replace(request, loops=("on",)), ())[0]
+    found = cells(json.loads(path.read_text()), "Attributes: cfa, loop on", "correlation with the original")
+    assert {cell.n for _, cell in found if isinstance(cell, Measured)} == {0} and len(found) > 8
