@@ -19,7 +19,7 @@ from cfanet.common_identity import common_identity
 from cfanet.config import AnonymizeSettings
 from cfanet.covers import compose, cover_of
 from cfanet.detect import MTCNNDetector
-from cfanet.face import TOO_UNCERTAIN, Face, known, unjudged
+from cfanet.face import Face, known, unjudged, unreplaceable
 from cfanet.hypersphere import normalise
 from cfanet.identity import (
     IDENTITY_BRANCH,
@@ -216,10 +216,10 @@ class Anonymizer:
 
     def _replace(self, faces: list[Face], images: Sequence[ImageArray], ids: Sequence[str]) -> None:
         """The closed loop: every face has identities of its own."""
-        loop, sure = self._settings.loop, self._settings.min_replace_score
+        loop = self._settings.loop
         for face in faces:
-            if face.detection.score < sure:
-                face.refusal = face.refusal or TOO_UNCERTAIN
+            height, width = images[face.picture].shape[:2]
+            face.refusal = face.refusal or unreplaceable(face.detection, height, width, self._settings)
 
         def candidates(face: Face, attempt: int) -> list[Target]:
             if attempt >= loop.max_attempts:
