@@ -24,6 +24,8 @@ demo: $(STAMP)  ## offline: build a small dataset, release it, print where the r
 # Two processes of about the same length: what starts a Ray, with most tests of training, and the rest. Ray's
 # workers are as nice to others as they are told to be: by default they would wait for the other process.
 test: export RAY_worker_niceness ?= 0
+# Each of some hundred processes would compile all of this package, where the environment forbids to keep what it compiled.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMP)  ## the test suite but for chaos; about ten minutes on two cores
 	@log=$$(mktemp); status=0; \
 	$(PY) -m pytest -m "not ray and not chaos" --ignore-glob="tests/training/test_[d-z]*.py" >"$$log" 2>&1 & others=$$!; \

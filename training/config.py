@@ -125,6 +125,7 @@ class TrainingSettings(Section):
     guide: str  # recognizer used as R_id, as in `cfanet --help`; z_id lives on its sphere
     more_guides: tuple[str, ...] = ()  # further recognizers whose view of a swap must agree: no trick fools them all
     landmarks: Path | None = None  # landmark network, for the loss of that name
+    max_colour_change: float = Field(255.0, ge=0, le=255)  # levels; new faces are judged as a release makes them
     start: Path | None = None  # generator file to start from, of this resolution or of half of it; None: random weights
     network: NetworkSettings = NetworkSettings.model_validate({})
     losses: LossSettings = LossSettings()

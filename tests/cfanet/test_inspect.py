@@ -45,6 +45,17 @@ def test_shows_the_largest_face_that_a_release_would_replace(tmp_path: Path, set
     assert summary.refusals[summary.faces.index(widest)] == "too much of it outside the picture to be judged"
 
 
+def test_puts_nose_and_mouth_back_as_a_release_does(tmp_path: Path) -> None:
+    def similarity(share: float) -> np.ndarray:
+        chosen = AnonymizeSettings(keep_landmarks=share)
+        return render_inspection(picture, tmp_path / "out.png", chosen, (0, 90), 1, None).similarity["identity-branch"]
+
+    picture = write(tmp_path / "in.png", grace_hopper())
+    as_made, put_back = similarity(0.0)[0], similarity(1.0)[0]
+    assert put_back[0] == pytest.approx(as_made[0], abs=1e-4)  # nothing has moved where nobody was asked for
+    assert abs(put_back[1] - as_made[1]) > 0.02
+
+
 def test_says_when_there_is_no_face_or_no_file(tmp_path: Path, settings: AnonymizeSettings) -> None:
     with pytest.raises(InputError, match="no face was found"):
         render_inspection(write(tmp_path / "coffee.png", no_face()[:, :200]), tmp_path / "out.png", settings)

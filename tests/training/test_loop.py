@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cfanet.colour import limit_colour
 from cfanet.errors import WeightsError
 from cfanet.weights import load_generator
 from tests.training.fakes import fake_guide
@@ -113,6 +114,30 @@ def test_every_loss_is_on_and_finite(tmp_path: Path, faces: FaceSet) -> None:
     }
     assert expected <= set(seen)
     assert all(torch.isfinite(value) for value in seen.values())
+
+
+def test_new_faces_are_judged_with_the_colours_of_a_release(
+    tmp_path: Path, faces: FaceSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An identity that is painted is worth nothing there, and training must not be rewarded for it."""
+
+    def first_step(levels: float) -> tuple[torch.Tensor, torch.Tensor]:
+        seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+        def look(x: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
+            seen.append((x, cross.detach()))
+            return torch.zeros(len(x))
+
+        monkeypatch.setattr(losses, "kept", look)
+        chosen = settings(tmp_path / "faces", 1, {"keep": 1.0}).model_copy(update={"max_colour_change": levels})
+        run = tmp_path / str(levels)
+        Trainer(chosen, [Guide(fake_guide(), 32)]).run(PairSampler(faces, SCHEDULE), run, Listening())
+        return seen[0]
+
+    old, made = first_step(255.0)
+    _, limited = first_step(4.0)
+    assert (made - limited).abs().max() > 0.1
+    assert torch.allclose(limited, limit_colour(made, old, 4.0, torch.zeros(len(old))), atol=1e-5)
 
 
 def test_the_price_of_fine_structure_is_paid(tmp_path: Path, faces: FaceSet, monkeypatch: pytest.MonkeyPatch) -> None:
