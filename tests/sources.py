@@ -31,6 +31,7 @@ def sources() -> dict[str, Source]:
     return {source.module: source for source in map(parse, paths)}
 
 
+@cache
 def parse(path: Path) -> Source:
     """One file below the project's root."""
     text = path.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 
 from tests.sources import PACKAGES, ROOT, imports, parse, sources
@@ -32,6 +33,7 @@ RUNTIME = names(PROJECT["dependencies"])
 EXTRAS = names([requirement for group in PROJECT["optional-dependencies"].values() for requirement in group])
 
 
+@cache
 def imported(folder: str | None) -> dict[str, str]:
     """Distribution -> a module of ours that imports it; `folder` None stands for the four packages.
 

@@ -37,6 +37,12 @@ def test_files_are_short() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_what_starts_a_ray_is_where_make_test_looks_for_it() -> None:
+    marked = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if "pytest.mark.ray" in path.read_text()]
+    found = {str(path.relative_to(ROOT)) for path in marked} - {"tests/test_end_to_end.py", "tests/test_shape.py"}
+    assert found and all(name.startswith("tests/jobs/test_") for name in found), found
+
+
 def test_functions_are_short() -> None:
     wrong = [
         f"{source.module}.{function.name}: {lines} lines"

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -248,3 +249,24 @@ def folder_digest(root: Path) -> dict[str, str]:
 def _points(left: int) -> Landmarks:
     x, y = left + FACE / 2, 28.0
     return np.array([[x - 6, y - 6], [x + 6, y - 6], [x, y], [x - 5, y + 7], [x + 5, y + 7]], np.float32)
+
+
+class FakeSlowAnonymizer(FakeAnonymizer):
+    """Takes its time."""
+
+    def run(
+        self,
+        images: Sequence[ImageArray],
+        ids: Sequence[str],
+        detections: Sequence[list[Detection]] | None = None,
+        named: Sequence[Mapping[int, str]] | None = None,
+    ) -> list[ImageResult]:
+        time.sleep(0.8)
+        return super().run(images, ids, detections, named)
+
+
+class FakeSlowTools(FakeTools):
+    """Builds it."""
+
+    def anonymizer(self, key: SeedKey, galleries: Mapping[str, References]) -> PictureAnonymizer:
+        return FakeSlowAnonymizer(key, galleries)

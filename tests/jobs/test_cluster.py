@@ -24,8 +24,7 @@ from jobs.release import release
 from jobs.run import open_run
 from jobs.storage import open_storage
 from jobs.worker import JobContext
-from tests.jobs.fakes import FakeTools, encoded, folder_digest, write_tar
-from tests.jobs.test_interrupt import FakeSlowTools
+from tests.jobs.fakes import FakeSlowTools, FakeTools, encoded, folder_digest, write_tar
 
 pytestmark = pytest.mark.ray
 Make = Callable[..., ReleaseConfig]

@@ -6,14 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from cfanet.records import Detection, ImageArray, ImageResult
-from cfanet.search import References
 from cfanet.seeds import SeedKey
 from jobs.config import ReleaseConfig
 from jobs.manifest import manifest_names, read_manifest
@@ -21,8 +19,7 @@ from jobs.plan import make_plan
 from jobs.progress import Progress
 from jobs.release import release
 from jobs.storage import LocalStorage
-from jobs.tools import PictureAnonymizer
-from tests.jobs.fakes import FakeAnonymizer, FakeTools, encoded, folder_digest, read_tar, write_tar
+from tests.jobs.fakes import FakeTools, encoded, folder_digest, read_tar, write_tar
 
 _SHARDS, _PICTURES = 6, 4
 _SCRIPT = """
@@ -31,32 +28,11 @@ from rich.console import Console
 from jobs.config import load_config
 from jobs.progress import Progress
 from jobs.release import release
-from tests.jobs.test_interrupt import FakeSlowTools
+from tests.jobs.fakes import FakeSlowTools
 source, destination, key, workers = sys.argv[1:]
 values = {"source.uri": source, "destination.uri": destination, "run.key_file": key, "run.workers": int(workers)}
 release(load_config(None, (), values), Progress(Console(file=io.StringIO())), FakeSlowTools)
 """
-
-
-class FakeSlowAnonymizer(FakeAnonymizer):
-    """Takes its time."""
-
-    def run(
-        self,
-        images: Sequence[ImageArray],
-        ids: Sequence[str],
-        detections: Sequence[list[Detection]] | None = None,
-        named: Sequence[Mapping[int, str]] | None = None,
-    ) -> list[ImageResult]:
-        time.sleep(0.8)
-        return super().run(images, ids, detections, named)
-
-
-class FakeSlowTools(FakeTools):
-    """Builds it."""
-
-    def anonymizer(self, key: SeedKey, galleries: Mapping[str, References]) -> PictureAnonymizer:
-        return FakeSlowAnonymizer(key, galleries)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,13 @@ with ray_session(load_config(None, ["run.workers=1"])):
     time.sleep(300)
 """
 
+# Ray's head asks the raylet for its health twice a second instead of every three, and sooner gives it up.
+ASKS_OFTEN = {
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "2000",
+}
+
 
 def watch(answers: list[bool], lives: list[bool], patience_s: float) -> list[str]:
     """What is said when the cluster answers as told (the last answer for ever); ends by itself after 40 questions."""
@@ -59,7 +66,7 @@ def test_a_listening_port_answers_and_a_closed_one_does_not() -> None:
 @pytest.mark.ray
 def test_a_driver_whose_raylet_is_killed_ends_with_a_sentence() -> None:
     root = str(Path(__file__).resolve().parents[2])
-    environment = os.environ | {"PYTHONPATH": root}
+    environment = os.environ | {"PYTHONPATH": root} | ASKS_OFTEN
     command = [sys.executable, "-c", DRIVER]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
