@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from cfanet.align import at_resolution, crop_points, invert, similarity_transform
 from cfanet.recognizers import TorchRecognizer
 from training.input_gradient import with_cheap_gradient
+from training.losses import luminance
 
 _SMALLEST_VIEW = 48  # side in pixels below which a crop does not show enough for R_id to know the person
 
@@ -49,9 +50,16 @@ class Guide(nn.Module):
         full = np.vstack([inverse, [0, 0, 1]])
         self.register_buffer("window", torch.from_numpy(to_unit @ full @ to_pixel).float())
 
-    def shaken(self, crops: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(N, 3, R, R) → crops and windows for `sight`, through random blur, shift, scale and light."""
-        return _shake(crops, self.window.expand(len(crops), 2, 3), rng)
+    def shaken(self, crops: Tensor, rng: torch.Generator, grey_share: float = 0.0) -> tuple[Tensor, Tensor]:
+        """(N, 3, R, R) → crops and windows for `sight`, through random blur, shift, scale and light.
+
+        About `grey_share` of them lose their colour.
+        """
+        crops, theta = _shake(crops, self.window.expand(len(crops), 2, 3), rng)
+        if grey_share > 0:
+            grey = torch.rand(len(crops), 1, 1, 1, generator=rng) < grey_share
+            crops = torch.where(grey.to(crops.device), luminance(crops).expand_as(crops), crops)
+        return crops, theta
 
     def forward(self, crops: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """(N, 3, R, R) → (N, d) float32 unit-norm; with `rng`, shaken."""

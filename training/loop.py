@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from cfanet.colour import limit_colour
 from cfanet.hypersphere import slerp
 from cfanet.networks.discriminator import Discriminator, LocalDiscriminator, PatchDiscriminator, random_patches
 from training import losses
@@ -184,10 +183,6 @@ class Trainer:
         vectors = torch.stack([pairs.x_embedding, pairs.y_embedding, pairs.turn])
         given = (pairs.x, pairs.y, vectors, pairs.theta_rad, own.to(self.device), again)
         cross, restored, content, as_x, as_y, asked, z_x, z_y = self._call("making", self._making, *given)
-        if self.settings.max_colour_change < 255:
-            with torch.autocast(self.device.type, enabled=False):  # a level is less than bfloat16 tells apart
-                far = torch.zeros_like(pairs.theta_rad)
-                cross = limit_colour(cross.float(), pairs.x, self.settings.max_colour_change, far)
         return Step(pairs, cross, judged, rows, again, restored, content, as_x, as_y, asked, z_x, z_y)
 
     def _generator_loss(self, made: Step, rng: torch.Generator, values: dict[str, Tensor]) -> Tensor:
@@ -211,7 +206,7 @@ class Trainer:
             values["landmarks"] = losses.masked_mean(moved, ~pairs.same)
             total = total + weights.landmarks * values["landmarks"]
         if weights.identity > 0:
-            shaken = self.guide.shaken(made.cross[rows], rng)
+            shaken = self.guide.shaken(made.cross[rows], rng, self.settings.schedule.grey_share)
             seen = self._call("guide", self.guide.sight, *shaken)
             values["identity"] = losses.generated_identity(seen, made.asked[rows])
             total = total + weights.identity * values["identity"]

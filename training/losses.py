@@ -29,15 +29,20 @@ def reconstruction(x: Tensor, restored: Tensor) -> Tensor:
     return (x.float() - restored.float()).abs().mean((1, 2, 3))
 
 
+def luminance(crops: Tensor) -> Tensor:
+    """(N, 3, R, R) → (N, 1, R, R), ITU-R BT.601."""
+    weights = torch.tensor([0.299, 0.587, 0.114], device=crops.device, dtype=crops.dtype)[:, None, None]
+    return (crops * weights).sum(1, keepdim=True)
+
+
 def pooled_colour(x: Tensor, cross: Tensor) -> Tensor:
     """Ours: L1 between local chroma and coarse luma; what skin and light look like, not where features are; (N,).
 
     Chroma (BT.601) over 16 × 16 regions: no violet mouths. Luma over 4 × 4: light and hair, but no eyes or brows, whose
     place and darkness belong to the identity.
     """
-    weights = torch.tensor([0.299, 0.587, 0.114], device=x.device)[:, None, None]
     difference = x.float() - cross.float()
-    luma = (difference * weights).sum(1, keepdim=True)
+    luma = luminance(difference)
     chroma = F.adaptive_avg_pool2d(difference - luma, 16).abs().mean((1, 2, 3))
     return chroma + F.adaptive_avg_pool2d(luma, 4).abs().mean((1, 2, 3))
 
@@ -53,8 +58,7 @@ def structure(x: Tensor, cross: Tensor, eyes: float) -> Tensor:
     What an expression is made of (lids, lips, the direction of a look) are small shapes that an L1 hardly weighs.
     (N, 3, R, R) each, in [-1, 1]; `eyes` is what their middle counts.
     """
-    weights = torch.tensor([0.299, 0.587, 0.114], device=x.device)[:, None, None]
-    a, b = ((picture.float() * weights).sum(1, keepdim=True) for picture in (x, cross))
+    a, b = luminance(x.float()), luminance(cross.float())
     ssim = ssim_map(a, b)[:, 0]
     weight = expression_weight(x.shape[-1], eyes).to(ssim)
     inner = slice(_WINDOW // 2, x.shape[-1] - _WINDOW // 2)

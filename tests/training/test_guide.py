@@ -53,3 +53,23 @@ def test_crops_smaller_than_that_are_shaken_as_well() -> None:
     guide = Guide(TorchRecognizer("passthrough", Passthrough(), Descriptor(), "0" * 64), 32)
     for seed in range(10):  # half of them go through a lower resolution
         assert guide(torch.rand(2, 3, 32, 32), torch.Generator().manual_seed(seed)).isfinite().all()
+
+
+def test_paint_of_equal_brightness_changes_nobody_for_a_guide_that_sees_grey() -> None:
+    guide = Guide(TorchRecognizer("passthrough", Passthrough(), Descriptor(), "0" * 64), 64)
+    face = 0.6 * torch.rand(2, 3, 64, 64)
+    painted = face.clone()
+    painted[:, :, 30:40, 10:30] += torch.tensor([0.587, -0.299, 0.0])[:, None, None]
+
+    def apart(grey_share: float) -> list[float]:
+        """By how much the painted faces look different."""
+        rngs = [torch.Generator().manual_seed(5) for _ in range(2)]
+        seen = [guide.sight(*guide.shaken(f, r, grey_share)) for f, r in zip((face, painted), rngs, strict=True)]
+        return (1 - torch.cosine_similarity(*seen)).tolist()
+
+    assert min(apart(0.0)) > 1e-3
+    assert max(apart(1.0)) < 1e-6
+    assert torch.equal(
+        guide(face, torch.Generator().manual_seed(5)),
+        guide.sight(*guide.shaken(face, torch.Generator().manual_seed(5))),
+    )

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from cfanet.colour import limit_colour
 from cfanet.errors import WeightsError
 from cfanet.weights import load_generator
 from tests.training.fakes import fake_guide
@@ -116,28 +115,22 @@ def test_every_loss_is_on_and_finite(tmp_path: Path, faces: FaceSet) -> None:
     assert all(torch.isfinite(value) for value in seen.values())
 
 
-def test_new_faces_are_judged_with_the_colours_of_a_release(
+def test_a_share_of_new_faces_is_shown_to_the_guide_without_colour(
     tmp_path: Path, faces: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An identity that is painted is worth nothing there, and training must not be rewarded for it."""
+    shown: list[float] = []
+    shaken = Guide.shaken
 
-    def first_step(levels: float) -> tuple[torch.Tensor, torch.Tensor]:
-        seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    def listening(guide: Guide, crops: torch.Tensor, rng: torch.Generator, grey_share: float = 0.0) -> object:
+        shown.append(grey_share)
+        return shaken(guide, crops, rng, grey_share)
 
-        def look(x: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
-            seen.append((x, cross.detach()))
-            return torch.zeros(len(x))
-
-        monkeypatch.setattr(losses, "kept", look)
-        chosen = settings(tmp_path / "faces", 1, {"keep": 1.0}).model_copy(update={"max_colour_change": levels})
-        run = tmp_path / str(levels)
-        Trainer(chosen, [Guide(fake_guide(), 32)]).run(PairSampler(faces, SCHEDULE), run, Listening())
-        return seen[0]
-
-    old, made = first_step(255.0)
-    _, limited = first_step(4.0)
-    assert (made - limited).abs().max() > 0.1
-    assert torch.allclose(limited, limit_colour(made, old, 4.0, torch.zeros(len(old))), atol=1e-5)
+    monkeypatch.setattr(Guide, "shaken", listening)
+    chosen = settings(tmp_path / "faces", 2)
+    schedule = chosen.schedule.model_copy(update={"grey_share": 0.75})
+    trainer = Trainer(chosen.model_copy(update={"schedule": schedule}), [Guide(fake_guide(), 32)])
+    trainer.run(PairSampler(faces, SCHEDULE), tmp_path / "run", Listening())
+    assert shown == [0.75, 0.75]
 
 
 def test_the_price_of_fine_structure_is_paid(tmp_path: Path, faces: FaceSet, monkeypatch: pytest.MonkeyPatch) -> None:
