@@ -108,7 +108,7 @@ class ScheduleSettings(Section):
     virtual_to_deg: float = Field(130.0, ge=0, le=180)  # … and this
     labelled_share: float = Field(0.6, ge=0, le=1)  # of the other pairs are drawn from faces with an identity
     soft_share: float = Field(0.0, ge=0, le=1)  # of the sources are shown at the resolution of small faces
-    grey_share: float = Field(0.0, ge=0, le=1)  # of the new faces R_id sees without colour: paint changes nobody there
+    grey_share: float = Field(0.0, ge=0, le=1)  # of the new faces recognizers see without colour: paint changes nobody
     steps: int = Field(40_000, ge=1)  # the paper's
     decay_steps: int = Field(500, ge=0)  # over the last so many steps the learning rates fall to 0
     own_identity_from: int = Field(1_500, ge=0)  # before: the decoder sees R_id(y); after: some of it sees z_id

@@ -61,9 +61,9 @@ class Guide(nn.Module):
             crops = torch.where(grey.to(crops.device), luminance(crops).expand_as(crops), crops)
         return crops, theta
 
-    def forward(self, crops: Tensor, rng: torch.Generator | None = None) -> Tensor:
+    def forward(self, crops: Tensor, rng: torch.Generator | None = None, grey_share: float = 0.0) -> Tensor:
         """(N, 3, R, R) → (N, d) float32 unit-norm; with `rng`, shaken."""
-        seen = (crops, self.window.expand(len(crops), 2, 3)) if rng is None else self.shaken(crops, rng)
+        seen = (crops, self.window.expand(len(crops), 2, 3)) if rng is None else self.shaken(crops, rng, grey_share)
         embedding: Tensor = self.sight(*seen)
         return embedding
 

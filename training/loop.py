@@ -206,7 +206,8 @@ class Trainer:
             values["landmarks"] = losses.masked_mean(moved, ~pairs.same)
             total = total + weights.landmarks * values["landmarks"]
         if weights.identity > 0:
-            shaken = self.guide.shaken(made.cross[rows], rng, self.settings.schedule.grey_share)
+            grey_share = self.settings.schedule.grey_share
+            shaken = self.guide.shaken(made.cross[rows], rng, grey_share)
             seen = self._call("guide", self.guide.sight, *shaken)
             values["identity"] = losses.generated_identity(seen, made.asked[rows])
             total = total + weights.identity * values["identity"]
@@ -214,7 +215,7 @@ class Trainer:
             for guide in self.more_guides if self.more_guides and real.any() else ():
                 with torch.no_grad():
                     wanted = guide(pairs.y_clean[real.to(pairs.y_clean.device)].to(self.device))
-                further = losses.generated_identity(guide(made.cross[real], rng), wanted)
+                further = losses.generated_identity(guide(made.cross[real], rng, grey_share), wanted)
                 values[f"identity_{guide.recognizer.name}"] = further
                 total = total + weights.identity * further
             of_x = losses.encoded_identity(made.z_x, pairs.x_embedding)

@@ -115,7 +115,7 @@ def test_every_loss_is_on_and_finite(tmp_path: Path, faces: FaceSet) -> None:
     assert all(torch.isfinite(value) for value in seen.values())
 
 
-def test_a_share_of_new_faces_is_shown_to_the_guide_without_colour(
+def test_a_share_of_new_faces_is_shown_to_every_guide_without_colour(
     tmp_path: Path, faces: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[float] = []
@@ -128,9 +128,11 @@ def test_a_share_of_new_faces_is_shown_to_the_guide_without_colour(
     monkeypatch.setattr(Guide, "shaken", listening)
     chosen = settings(tmp_path / "faces", 2)
     schedule = chosen.schedule.model_copy(update={"grey_share": 0.75})
-    trainer = Trainer(chosen.model_copy(update={"schedule": schedule}), [Guide(fake_guide(), 32)])
+    other = fake_guide(8)
+    other.name = "other"
+    trainer = Trainer(chosen.model_copy(update={"schedule": schedule}), [Guide(fake_guide(), 32), Guide(other, 32)])
     trainer.run(PairSampler(faces, SCHEDULE), tmp_path / "run", Listening())
-    assert shown == [0.75, 0.75]
+    assert shown == [0.75] * 4, "two steps, two recognizers"
 
 
 def test_the_price_of_fine_structure_is_paid(tmp_path: Path, faces: FaceSet, monkeypatch: pytest.MonkeyPatch) -> None:
